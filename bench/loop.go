@@ -1,0 +1,296 @@
+package bench
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/orbit-persistence/orbit/engine"
+)
+
+const (
+	// chunk is how many operations are prepared, or recorded, at a time.
+	chunk = 128 // see runClosed
+	// openShare is the rate of the open loop as a share of the closed loop's: a
+	// store that is busy, but not so busy that queueing is all that is seen.
+	openShare = 0.3
+	// openMost bounds the operations of one open loop, which are all prepared
+	// before it starts.
+	openMost = 400_000
+	// longestNs is the highest latency that histograms tell apart.
+	longestNs = int64(10 * time.Minute)
+	// stallNs is the duration from which a call counts as a stall.
+	stallNs = int64(10 * time.Millisecond)
+)
+
+// epoch is where the bench's clock starts; a reading is about 30 ns.
+var epoch = time.Now()
+
+func nanotime() int64 { return int64(time.Since(epoch)) }
+
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, longestNs, 3) }
+
+func record(h *hdrhistogram.Histogram, ns int64) {
+	// A value out of range cannot occur below longestNs; above it counts there.
+	_ = h.RecordValue(min(max(ns, 1), longestNs))
+}
+
+// closedResult is what a closed loop found.
+type closedResult struct {
+	ops      int64
+	rate     float64 // operations a second, all clients
+	cpuPerOp float64 // ns, the whole process
+	putBytes int64
+	stallNs  int64
+	service  *hdrhistogram.Histogram
+}
+
+// runClosed lets each client do one operation after the other for the given
+// time, all at once.
+//
+// One client prepares its operations a chunk at a time, and the time that takes
+// is taken off the rate and the CPU. Of many clients on few cores it could not be
+// told whose time it was, so they prepare a store of operations beforehand. What
+// only reads goes through it again and again; what inserts prepares more, on the
+// clock, when it has used it up.
+func runClosed(ctx context.Context, clients []*client, d time.Duration) (closedResult, error) {
+	stretch := chunk
+	if len(clients) > 1 {
+		stretch = max(chunk, preparedMost/len(clients))
+	}
+	for _, c := range clients {
+		c.putBytes = 0
+		c.prepare(stretch)
+	}
+	loops := make([]closedLoop, len(clients))
+	cpu := processCPU()
+	start := nanotime()
+	var wg sync.WaitGroup
+	for i, c := range clients {
+		loops[i] = closedLoop{client: c, alone: len(clients) == 1, service: newHistogram()}
+		wg.Go(func() { loops[i].run(ctx, start+int64(d)) })
+	}
+	wg.Wait()
+	wall := nanotime() - start
+	cpu = processCPU() - cpu
+	r := closedResult{service: newHistogram()}
+	for i := range loops {
+		l := &loops[i]
+		if l.err != nil {
+			return r, l.err
+		}
+		r.ops += l.ops
+		r.stallNs += l.stallNs
+		r.service.Merge(l.service)
+		r.putBytes += l.client.putBytes
+		wall -= l.preparedNs
+		cpu -= time.Duration(l.preparedNs)
+	}
+	if r.ops > 0 {
+		r.rate = float64(r.ops) / (float64(wall) / 1e9)
+		r.cpuPerOp = max(0, float64(cpu)/float64(r.ops))
+	}
+	return r, ctx.Err()
+}
+
+// preparedMost is the number of operations that many clients prepare in all.
+const preparedMost = 200_000
+
+// closedLoop is one client's part of a closed loop.
+type closedLoop struct {
+	client *client
+	alone  bool
+	// ops were carried out; preparedNs was spent on preparing, by a client alone.
+	ops, preparedNs, stallNs int64
+	service                  *hdrhistogram.Histogram
+	err                      error
+}
+
+func (l *closedLoop) run(ctx context.Context, deadline int64) {
+	c := l.client
+	var took [chunk]int64
+	at := 0
+	for last := nanotime(); last < deadline && ctx.Err() == nil; {
+		n := 0
+		for n < chunk && at < len(c.kinds) {
+			if l.err = c.do(ctx, at); l.err != nil {
+				return
+			}
+			end := nanotime()
+			took[n] = end - last
+			last = end
+			at++
+			n++
+			if end >= deadline {
+				break
+			}
+		}
+		l.ops += int64(n)
+		for _, ns := range took[:n] {
+			record(l.service, ns)
+			if ns >= stallNs {
+				l.stallNs += ns
+			}
+		}
+		if at == len(c.kinds) {
+			at = 0
+			if l.alone || c.workload.inserts() {
+				c.prepare(len(c.kinds))
+			}
+		}
+		now := nanotime()
+		if l.alone {
+			l.preparedNs += now - last // recording is the bench's own work too
+		}
+		last = now
+	}
+}
+
+// openResult is what an open loop found.
+type openResult struct {
+	ops      int64
+	rate     float64 // reached, operations a second
+	putBytes int64
+	latency  *hdrhistogram.Histogram
+}
+
+// runOpen starts operations at a fixed rate, whether or not those before have
+// ended, and measures each from the moment when it should have started, so that
+// a stall is seen by all whom it held up (no coordinated omission).
+func runOpen(ctx context.Context, clients []*client, rate float64, d time.Duration) (openResult, error) {
+	ops := min(int(rate*d.Seconds()), openMost)
+	if ops < 1 {
+		ops = 1
+	}
+	interval := 1e9 / rate
+	for _, c := range clients {
+		c.putBytes = 0
+	}
+	if len(clients) == 1 {
+		return openAlone(ctx, clients[0], ops, interval)
+	}
+	return openMany(ctx, clients, ops, interval)
+}
+
+func openAlone(ctx context.Context, c *client, ops int, interval float64) (openResult, error) {
+	r := openResult{latency: newHistogram()}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	precise := preciseSleep()
+	c.prepare(ops)
+	start := nanotime() + 1000
+	for i := range ops {
+		intended := start + int64(float64(i)*interval)
+		if !waitUntil(ctx, intended, precise) {
+			return r, ctx.Err()
+		}
+		if err := c.do(ctx, i); err != nil {
+			return r, err
+		}
+		record(r.latency, nanotime()-intended)
+	}
+	r.ops = int64(ops)
+	r.rate = float64(ops) / (float64(nanotime()-start) / 1e9)
+	r.putBytes = c.putBytes
+	return r, nil
+}
+
+// openMany hands intended start times to the clients from a thread of its own.
+// The time that a client takes to wake is part of what is measured.
+func openMany(ctx context.Context, clients []*client, ops int, interval float64) (openResult, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r := openResult{latency: newHistogram()}
+	starts := make(chan int64, ops) // never blocks: the load does not wait for the store
+	hist := make([]*hdrhistogram.Histogram, len(clients))
+	var wg sync.WaitGroup
+	for i, c := range clients {
+		hist[i] = newHistogram()
+		wg.Go(func() {
+			c.prepare(chunk)
+			n := 0
+			for intended := range starts {
+				if n == chunk {
+					c.prepare(chunk)
+					n = 0
+				}
+				if err := c.do(ctx, n); err != nil {
+					cancel(err)
+					return
+				}
+				record(hist[i], nanotime()-intended)
+				n++
+			}
+		})
+	}
+	start := nanotime() + 1000
+	paced := make(chan struct{})
+	go func() {
+		defer close(paced)
+		defer close(starts)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		precise := preciseSleep()
+		for i := range ops {
+			intended := start + int64(float64(i)*interval)
+			if !waitUntil(ctx, intended, precise) {
+				return
+			}
+			starts <- intended
+		}
+	}()
+	<-paced
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return r, err
+	}
+	r.rate = float64(ops) / (float64(nanotime()-start) / 1e9)
+	for i, h := range hist {
+		r.latency.Merge(h)
+		r.putBytes += clients[i].putBytes
+	}
+	r.ops = r.latency.TotalCount()
+	return r, nil
+}
+
+// waitUntil returns at the given time, false if the context ended before. It
+// sleeps through long waits and spins through the end of each.
+func waitUntil(ctx context.Context, at int64, sleep func(time.Duration)) bool {
+	const spin = int64(60 * time.Microsecond)
+	for {
+		wait := at - nanotime()
+		switch {
+		case wait <= 0:
+			return true
+		case wait > spin:
+			if ctx.Err() != nil {
+				return false
+			}
+			sleep(time.Duration(min(wait-spin, int64(50*time.Millisecond))))
+		}
+	}
+}
+
+// harnessNs returns what an operation costs that does nothing.
+func harnessNs(d dataset) (float64, error) {
+	s := newStore(nothing{}, d)
+	c := newClient(s, workload{mix: []share{{opGet, 100}}}, engine.Memory, 1, 0, 1)
+	var best float64
+	for range 3 {
+		r, err := runClosed(context.Background(), []*client{c}, 50*time.Millisecond)
+		if err != nil {
+			return 0, err
+		}
+		if ns := 1e9 / r.rate; best == 0 || ns < best {
+			best = ns
+		}
+	}
+	return best, nil
+}
+
+// nothing is an engine that answers at once.
+type nothing struct{ engine.Engine }
+
+func (nothing) Get(_, dst []byte) ([]byte, error) { return dst, nil }

@@ -1,0 +1,50 @@
+// Command orbit-cli is Orbit's tool for operators and researchers.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
+	"github.com/orbit-persistence/orbit/bench"
+)
+
+// commands are the command line; each command's Run gets what it needs bound.
+type commands struct {
+	Bench bench.Command `cmd:"" help:"Measure the engines side by side and write the comparison table."`
+}
+
+func main() {
+	engines := bench.Standard()
+	bench.RunChild(engines) // does not return in a child of the bench
+	os.Exit(run(os.Args[1:], engines))
+}
+
+// run returns the exit code: 2 for a mistake in the call, 1 for a failure.
+func run(args []string, engines []bench.Engine) int {
+	var c commands
+	parser, err := kong.New(&c,
+		kong.Name("orbit-cli"),
+		kong.Description("Orbit: a persistence system and a workbench for storage engines."),
+		kong.BindTo(context.Background(), (*context.Context)(nil)),
+		kong.Bind(engines),
+	)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "orbit-cli: %v\n", err)
+		return 1
+	}
+	call, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "orbit-cli: %v; see orbit-cli --help\n", err)
+		return 2
+	}
+	if err := call.Run(); err != nil {
+		fmt.Fprintf(os.Stderr, "orbit-cli: %v\n", err)
+		if bench.IsUsage(err) {
+			return 2
+		}
+		return 1
+	}
+	return 0
+}

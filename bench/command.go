@@ -52,7 +52,7 @@ type Bytes uint64
 func (b *Bytes) UnmarshalText(text []byte) error {
 	s := strings.TrimSpace(string(text))
 	number := strings.TrimRight(s, "KMGTiBkmgtb")
-	n, err := strconv.ParseFloat(number, 64)
+	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if err != nil || n < 0 || n > 1<<62 {
 		return fmt.Errorf("%q is no number of bytes; write 268435456 or 256MiB", s)
 	}
@@ -105,7 +105,7 @@ func (c *Command) Run(ctx context.Context, engines []Engine) error {
 // measure runs the sections between two measurements of the machine.
 func (c *Command) measure(ctx context.Context, r *runner) (err error) {
 	run := &r.result.Run
-	const limitSeconds = 0.8
+	limitSeconds := min(0.8, 4*r.sections[0].loops) // for each figure
 	var sets []uint64
 	for _, s := range r.sections {
 		if err := r.prepare(&s); err != nil {

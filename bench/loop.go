@@ -112,7 +112,8 @@ func (l *closedLoop) run(ctx context.Context, deadline int64) {
 	c := l.client
 	var took [chunk]int64
 	at := 0
-	for last := nanotime(); last < deadline && ctx.Err() == nil; {
+	// At least one operation, however late the goroutine came to run.
+	for last := nanotime(); ; {
 		n := 0
 		for n < chunk && at < len(c.kinds) {
 			if l.err = c.do(ctx, at); l.err != nil {
@@ -145,6 +146,9 @@ func (l *closedLoop) run(ctx context.Context, deadline int64) {
 			l.preparedNs += now - last // recording is the bench's own work too
 		}
 		last = now
+		if last >= deadline || ctx.Err() != nil {
+			return
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ type process struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    *bufio.Reader
+	pipe   *os.File // what out reads
 	log    logTail
 	group  *memoryGroup
 	// dead is why the process cannot be used any more.
@@ -49,7 +50,7 @@ func startProcess(e Engine, limit uint64) (p *process, unbounded, err error) {
 		return nil, nil, err
 	}
 	p.cmd.ExtraFiles = []*os.File{w}
-	p.out = bufio.NewReaderSize(r, 1<<16)
+	p.pipe, p.out = r, bufio.NewReaderSize(r, 1<<16)
 	err = p.cmd.Start()
 	w.Close()
 	if err != nil {
@@ -149,6 +150,7 @@ func (p *process) end(ctx context.Context) error {
 }
 
 func (p *process) leave() {
+	_ = p.pipe.Close()
 	if p.group != nil {
 		_ = p.group.remove() // an empty group left behind bounds nobody
 	}

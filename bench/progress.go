@@ -22,11 +22,13 @@ type progress struct {
 	// steps counts the measurements to come and done, for the time left.
 	steps, at int
 	row       strings.Builder
-	errors    []string
+	// errors are those of the row under way, said those that were shown before.
+	errors []string
+	said   map[string]bool
 }
 
 func newProgress(w *os.File, steps int) *progress {
-	p := &progress{w: w, started: time.Now(), steps: steps}
+	p := &progress{w: w, started: time.Now(), steps: steps, said: map[string]bool{}}
 	if width, _, err := term.GetSize(int(w.Fd())); err == nil {
 		p.terminal, p.width = true, width
 	}
@@ -79,7 +81,10 @@ func (p *progress) took(engine string, ns float64) {
 
 func (p *progress) failed(engine string, err error) {
 	fmt.Fprintf(&p.row, "  %s FAILED", engine)
-	p.errors = append(p.errors, fmt.Sprintf("%s: %v", engine, err))
+	if text := fmt.Sprintf("%s: %v", engine, err); !p.said[text] {
+		p.errors = append(p.errors, text)
+		p.said[text] = true
+	}
 }
 
 // line ends a row.

@@ -13,4 +13,4 @@ type (
 
 const Format = result.Format
 
-var ReadResult = result.ReadResult
+var ReadResult = result.Read

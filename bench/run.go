@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -32,8 +31,8 @@ type contestant struct {
 	proc   *process
 	traits engine.Traits
 	open   openCommand
-	// records counts what is in the store, as far as the parent knows.
-	records int
+	// broken is why the engine could not be started or loaded.
+	broken error
 }
 
 // run measures everything. Whatever happens to an engine fails its cells; the
@@ -68,7 +67,7 @@ func (r *runner) section(ctx context.Context, s *section) error {
 		}
 	}()
 	for _, e := range r.engines {
-		c := &contestant{Engine: e, dir: filepath.Join(r.dir, s.data.Label+"-"+e.Name), records: info.Records}
+		c := &contestant{Engine: e, dir: filepath.Join(r.dir, s.data.Label+"-"+e.Name)}
 		c.open = openCommand{Dir: c.dir, Data: s.data, Config: Config{CacheBytes: s.cache, DataBytes: dataBytes, Tuning: e.Tuning}}
 		all = append(all, c)
 		if e.Settings != nil {
@@ -78,6 +77,7 @@ func (r *runner) section(ctx context.Context, s *section) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+			c.broken = err
 			r.fail(s, c, loadWorkload, "-", 1, err)
 		}
 	}
@@ -192,8 +192,8 @@ func (r *runner) cell(ctx context.Context, s *section, plan cellPlan, in []*cont
 				continue
 			}
 			r.progress.begin(label, c.Name)
-			if c.proc == nil {
-				sum.err = errors.New("the engine did not start")
+			if c.broken != nil {
+				sum.err = c.broken
 				continue
 			}
 			a, err := c.proc.call(ctx, command{Cell: &cellCommand{
@@ -297,7 +297,7 @@ const (
 // recovery overwrites records, kills the process, and times opening the store
 // again up to the first read; each round anew.
 func (r *runner) recovery(ctx context.Context, s *section, c *contestant) error {
-	if c.traits.Name == "" || !c.traits.Persistent {
+	if c.broken != nil || !c.traits.Persistent {
 		return nil
 	}
 	label := s.data.Label + ": recovery"
@@ -315,9 +315,6 @@ func (r *runner) recovery(ctx context.Context, s *section, c *contestant) error 
 				if _, err := p.call(ctx, command{Open: &c.open}); err != nil {
 					return err
 				}
-			}
-			if c.proc == nil {
-				return errors.New("the engine did not start")
 			}
 			a, err := c.proc.call(ctx, command{Burst: &burstCommand{Puts: burstPuts, Seconds: burstSeconds, Seed: mix(r.seed + uint64(round))}})
 			if err != nil {

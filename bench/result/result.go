@@ -165,8 +165,8 @@ func (r *Result) Write(path string) error {
 	return WriteFile(path, append(data, '\n'))
 }
 
-// ReadResult reads what Write wrote.
-func ReadResult(path string) (*Result, error) {
+// Read reads what Write wrote.
+func Read(path string) (*Result, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,70 @@
+# Orbit's targets. `make` alone lists them. Everything a target needs, it
+# installs itself, once, into $(ORBIT_CACHE) or by Debian's apt.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+export ORBIT_CACHE ?= $(HOME)/.cache/orbit
+
+# The engines over C libraries are built where those libraries are.
+empty :=
+space := $(empty) $(empty)
+comma := ,
+tags = $(subst $(space),$(comma),$(strip $(if $(wildcard /usr/include/rocksdb/c.h),rocksdb) $(if $(wildcard /usr/include/lmdb.h),lmdb)))
+
+commit := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+ldflags := -X github.com/orbit-persistence/orbit/bench.Commit=$(commit)
+tool := go tool -modfile=internal/lint/tools.mod
+
+## Build and test
+
+build: deps-libraries ## build bin/orbit-cli with every engine
+	go build -tags "$(tags)" -ldflags "$(ldflags)" -o bin/orbit-cli ./cmd/orbit-cli
+
+test: deps-libraries deps-chromium ## all tests, with a summary that counts what was skipped
+	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg --hide-summary=output -- -tags "$(tags)" -timeout 20m ./...
+	$(MAKE) --no-print-directory race
+
+# Under the race detector the suites run on fewer random operations; see
+# enginetest.Target.Operations.
+race: deps-libraries ## the concurrent parts under the race detector
+	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg --hide-summary=output -- -race -tags "$(tags)" -timeout 20m $(RACE)
+RACE ?= ./engine/... ./bench/...
+
+lint: deps-libraries ## imports, gofmt, vet, staticcheck, docstrings
+	go test -tags "$(tags)" ./internal/lint
+
+FUZZTIME ?= 30s
+fuzz: ## every fuzz target, FUZZTIME each
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz'); do \
+		for name in $$(grep -oh '^func Fuzz[A-Za-z0-9_]*' $$file | cut -c6-); do \
+			echo "$$name in $$(dirname $$file), $(FUZZTIME)"; \
+			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
+		done; done
+
+## Measure
+
+bench: deps-bench build ## the comparison table on real data, in under 10 minutes
+	bin/orbit-cli bench --profile quick --out results/latest
+
+bench-full: deps-bench build deps-rocksdb-release ## more sizes, caches and tunings, and the release build of RocksDB; hours
+	bin/orbit-cli bench --profile full --rocksdb-release bin/orbit-cli-rocksdb-release --out results/full
+
+## What the targets install
+
+deps-bench: ## RocksDB, LMDB, Debian's Contents index
+	@deps/bench.sh
+
+deps-libraries:
+	@deps/bench.sh --libraries
+
+deps-chromium:
+	@deps/chromium.sh
+
+clean: ## remove what was built
+	rm -rf bin
+
+help: ## this list
+	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+.PHONY: build test race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium deps-rocksdb-release clean help

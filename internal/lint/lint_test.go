@@ -1,0 +1,326 @@
+// Package lint holds the rules of the house as tests: which way imports run,
+// who may touch the operating system, that every exported name says what it is,
+// and that gofmt, vet and staticcheck have nothing to say.
+package lint
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/orbit-persistence/orbit"
+
+// root is the module's directory, seen from this package's.
+const root = "../.."
+
+// pkg is what `go list` tells of a package.
+type pkg struct {
+	ImportPath string
+	Dir        string
+	Imports    []string
+	// short is the import path within the module.
+	short string
+}
+
+// list returns the module's packages as they are built with every tag.
+func list(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-e", "-tags", "rocksdb,lmdb", "-json=ImportPath,Dir,Imports", "./...")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v%s", err, stderrOf(err))
+	}
+	var all []pkg
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		p.short = strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		all = append(all, p)
+	}
+	if len(all) < 10 {
+		t.Fatalf("go list found %d packages; the rules would check nothing", len(all))
+	}
+	return all
+}
+
+func stderrOf(err error) string {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return "\n" + string(exit.Stderr)
+	}
+	return ""
+}
+
+// within reports whether path is dir or below it.
+func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
+func withinAny(path string, dirs ...string) bool {
+	return slices.ContainsFunc(dirs, func(dir string) bool { return within(path, dir) })
+}
+
+// allowed returns which of the module's packages a package may import, "" for
+// all of them: the design's "imports run one way".
+func allowed(path string) []string {
+	switch {
+	case path == "engine", within(path, "check"):
+		return nil
+	case withinAny(path, "engine/enginetest", "engine/internal", "engine/vfs", "engine/wal"):
+		return []string{"engine"}
+	case within(path, "engine"):
+		return []string{"engine"}
+	case within(path, "providers"):
+		return []string{"providers", "engine"}
+	case within(path, "bench"):
+		return []string{"engine", "bench"}
+	case within(path, "torture"):
+		return []string{"engine", "check", "torture", "bench"}
+	}
+	return []string{""}
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	for _, p := range list(t) {
+		for _, imported := range p.Imports {
+			short, ours := strings.CutPrefix(imported, module+"/")
+			if !ours {
+				continue
+			}
+			if why := forbidden(p.short, short); why != "" {
+				t.Errorf("%s imports %s: %s", p.short, short, why)
+			}
+		}
+	}
+}
+
+// forbidden says why an import runs the wrong way, "" if it does not.
+func forbidden(from, to string) string {
+	if !slices.ContainsFunc(allowed(from), func(dir string) bool { return dir == "" || within(to, dir) }) {
+		return fmt.Sprintf("it may import only %q", allowed(from))
+	}
+	switch {
+	case to == "engine/enginetest" || to == "engine/vfs/vfstest":
+		return "a conformance suite is for tests"
+	case within(from, "engine") && isEngine(to) && !within(from, to):
+		return "engines do not know each other"
+	case within(from, "engine/vfs") && within(to, "engine/wal"):
+		return "the log stands on vfs"
+	case withinAny(to, "bench", "torture") && !withinAny(from, "bench", "torture", "cmd"):
+		return "only cmd and tests stand on it"
+	case within(from, "providers") && isEngine(to) && from != "providers/local" && filepath.Base(from) != filepath.Base(to) && !thin[from+" "+to]:
+		return "a provider reaches an engine through its own thin package"
+	}
+	return ""
+}
+
+// thin names the thin providers whose names differ from their engines'.
+var thin = map[string]bool{
+	"providers/rocksdb engine/rocks":   true,
+	"providers/pebble engine/pebbledb": true,
+}
+
+func isEngine(path string) bool {
+	return withinAny(path, "engine/memory", "engine/cowbtree", "engine/lsm", "engine/flash", "engine/rocks", "engine/pebbledb", "engine/peers")
+}
+
+// TestRulesCanFail keeps the rules from passing because they match nothing.
+func TestRulesCanFail(t *testing.T) {
+	for _, bad := range [][2]string{
+		{"engine", "engine/vfs"}, {"engine", "bench"}, {"check", "engine"}, {"engine/lsm", "bench"}, {"engine/lsm", "engine/memory"},
+		{"engine/lsm", "engine/enginetest"}, {"engine/vfs", "engine/wal"}, {"providers", "bench"}, {"providers/s3", "engine/lsm"},
+		{"engine/peers/lmdb", "engine/rocks"}, {"bench", "providers"}, {"providers/lease", "torture"},
+	} {
+		if forbidden(bad[0], bad[1]) == "" {
+			t.Errorf("%s may import %s, says the rule", bad[0], bad[1])
+		}
+	}
+	for _, good := range [][2]string{
+		{"engine/lsm", "engine"}, {"engine/lsm", "engine/wal"}, {"providers/lsm", "engine/lsm"}, {"providers/local", "engine"},
+		{"bench", "engine/memory"}, {"cmd/orbit-cli", "bench"}, {"providers/rocksdb", "engine/rocks"},
+	} {
+		if why := forbidden(good[0], good[1]); why != "" {
+			t.Errorf("%s may not import %s, says the rule: %s", good[0], good[1], why)
+		}
+	}
+}
+
+func TestOnlyVFSTouchesTheOS(t *testing.T) {
+	for _, p := range list(t) {
+		if !within(p.short, "engine") || withinAny(p.short, "engine/vfs", "engine/rocks", "engine/pebbledb", "engine/peers", "engine/enginetest") {
+			continue
+		}
+		for _, imported := range p.Imports {
+			if imported == "os" || imported == "syscall" || strings.HasPrefix(imported, "golang.org/x/sys") {
+				t.Errorf("%s imports %s; files are reached through engine/vfs", p.short, imported)
+			}
+		}
+	}
+}
+
+// sources yields the module's Go files that are not tests.
+func sources(t *testing.T, tests bool) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "bin"):
+			return fs.SkipDir
+		case strings.HasSuffix(path, ".go") && (tests || !strings.HasSuffix(path, "_test.go")):
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 20 {
+		t.Fatalf("found %d Go files; the rules would check nothing", len(files))
+	}
+	return files
+}
+
+func TestExportedNamesAreDocumented(t *testing.T) {
+	set := token.NewFileSet()
+	documented := map[string]bool{} // packages with a package comment
+	packages := map[string]bool{}
+	for _, path := range sources(t, false) {
+		file, err := parser.ParseFile(set, path, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Dir(path)
+		packages[dir] = true
+		documented[dir] = documented[dir] || file.Doc != nil
+		for _, missing := range undocumented(file) {
+			t.Errorf("%s: %s has no docstring", set.Position(missing.Pos()), missing.Name)
+		}
+	}
+	for dir := range packages {
+		if !documented[dir] {
+			t.Errorf("%s has no package comment", dir)
+		}
+	}
+}
+
+// undocumented returns the exported names of a file without a docstring. A group
+// of constants or variables may share one. Methods of unexported types, which
+// nobody reads the documentation of, need none.
+func undocumented(file *ast.File) []*ast.Ident {
+	var missing []*ast.Ident
+	for _, decl := range file.Decls {
+		switch d := decl.(type) {
+		case *ast.FuncDecl:
+			if d.Name.IsExported() && d.Doc == nil && (d.Recv == nil || ast.IsExported(receiver(d))) {
+				missing = append(missing, d.Name)
+			}
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				switch s := spec.(type) {
+				case *ast.TypeSpec:
+					if s.Name.IsExported() && s.Doc == nil && d.Doc == nil {
+						missing = append(missing, s.Name)
+					}
+				case *ast.ValueSpec:
+					for _, name := range s.Names {
+						if name.IsExported() && s.Doc == nil && s.Comment == nil && d.Doc == nil {
+							missing = append(missing, name)
+						}
+					}
+				}
+			}
+		}
+	}
+	return missing
+}
+
+func receiver(d *ast.FuncDecl) string {
+	typ := d.Recv.List[0].Type
+	for {
+		switch x := typ.(type) {
+		case *ast.StarExpr:
+			typ = x.X
+		case *ast.IndexExpr:
+			typ = x.X
+		case *ast.IndexListExpr:
+			typ = x.X
+		case *ast.Ident:
+			return x.Name
+		default:
+			return ""
+		}
+	}
+}
+
+func TestGofmt(t *testing.T) {
+	run(t, nil, "gofmt", append([]string{"-l"}, sources(t, true)...)...)
+}
+
+func TestVet(t *testing.T) {
+	for _, c := range []struct{ goos, cgo, tags string }{
+		{"linux", "0", ""},
+		{"darwin", "0", ""},
+		{runtime.GOOS, "1", libraryTags()},
+	} {
+		t.Run(strings.Join([]string{c.goos, "cgo=" + c.cgo, c.tags}, " "), func(t *testing.T) {
+			run(t, []string{"GOOS=" + c.goos, "CGO_ENABLED=" + c.cgo}, "go", "vet", "-tags", c.tags, "./...")
+		})
+	}
+}
+
+func TestBuildsWithoutCgo(t *testing.T) {
+	for _, goos := range []string{"linux", "darwin"} {
+		t.Run(goos, func(t *testing.T) {
+			run(t, []string{"GOOS=" + goos, "CGO_ENABLED=0"}, "go", "build", "./...")
+		})
+	}
+}
+
+func TestStaticcheck(t *testing.T) {
+	run(t, nil, "go", "tool", "-modfile=internal/lint/tools.mod", "staticcheck", "-tags", libraryTags(), "./...")
+}
+
+// libraryTags are the build tags whose C libraries this machine has.
+func libraryTags() string {
+	var tags []string
+	for tag, header := range map[string]string{"rocksdb": "/usr/include/rocksdb/c.h", "lmdb": "/usr/include/lmdb.h"} {
+		if _, err := os.Stat(header); err == nil {
+			tags = append(tags, tag)
+		}
+	}
+	slices.Sort(tags)
+	return strings.Join(tags, ",")
+}
+
+// run fails the test if the command fails or prints anything.
+func run(t *testing.T, env []string, name string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir = root
+	if name == "gofmt" {
+		cmd.Dir = "" // its arguments are seen from here
+	}
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("%s %s: %v\n%s", name, strings.Join(args[:min(len(args), 6)], " "), err, out)
+	}
+}

@@ -42,12 +42,18 @@ fuzz: ## every fuzz target, FUZZTIME each
 			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
 		done; done
 
+# The same program over a RocksDB without assertions; see engine/rocks/doc.go.
+build-rocksdb-release: deps-libraries
+	dir=$$(deps/rocksdb-release.sh | tail -n 1) && \
+	CGO_CPPFLAGS="-I$$dir/include" CGO_LDFLAGS="-L$$dir/lib -lbz2" \
+		go build -tags "$(tags)" -ldflags "$(ldflags)" -o bin/orbit-cli-rocksdb-release ./cmd/orbit-cli
+
 ## Measure
 
 bench: deps-bench build ## the comparison table on real data, in under 10 minutes
 	bin/orbit-cli bench --profile quick --out results/latest
 
-bench-full: deps-bench build deps-rocksdb-release ## more sizes, caches and tunings, and the release build of RocksDB; hours
+bench-full: deps-bench build build-rocksdb-release ## more sizes, caches and tunings, and the release build of RocksDB; hours
 	bin/orbit-cli bench --profile full --rocksdb-release bin/orbit-cli-rocksdb-release --out results/full
 
 ## What the targets install
@@ -67,4 +73,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build test race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium deps-rocksdb-release clean help
+.PHONY: build test race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

@@ -42,14 +42,13 @@ func BenchmarkLoad(b *testing.B) {
 	eachEngine(b, func(b *testing.B, e Engine, d dataset) {
 		for b.Loop() {
 			b.StopTimer()
-			s := openBenchStore(b, e, d)
-			c := &child{ctx: b.Context(), store: s, data: d, dir: b.TempDir()}
+			c := openStore(b, e, d)
 			b.StartTimer()
 			if _, err := c.load(); err != nil {
 				b.Fatal(err)
 			}
 			b.StopTimer()
-			if err := s.Close(); err != nil {
+			if err := c.store.Close(); err != nil {
 				b.Fatal(err)
 			}
 			b.StartTimer()
@@ -63,30 +62,27 @@ func BenchmarkLoad(b *testing.B) {
 // within one process.
 func BenchmarkRecovery(b *testing.B) {
 	eachEngine(b, func(b *testing.B, e Engine, d dataset) {
-		dir := b.TempDir()
-		store, err := e.Open(dir, Config{CacheBytes: 256 * mib})
-		if err != nil {
-			b.Fatal(err)
-		}
+		c := openStore(b, e, d)
+		store := c.store.Engine
 		if !store.Traits().Persistent {
 			if err := store.Close(); err != nil {
 				b.Fatal(err)
 			}
 			b.Skip("nothing of it outlives its process")
 		}
-		c := &child{ctx: b.Context(), store: newStore(store, d), data: d, dir: dir}
 		if _, err := c.load(); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := c.burst(burstCommand{Puts: 10_000, Seconds: 10}); err != nil {
 			b.Fatal(err)
 		}
-		if err := store.Close(); err != nil {
+		if err := c.store.Close(); err != nil {
 			b.Fatal(err)
 		}
 		key := d.key(nil, 0)
 		for b.Loop() {
-			if store, err = e.Open(dir, Config{CacheBytes: 256 * mib}); err != nil {
+			store, err := e.Open(c.dir, c.config)
+			if err != nil {
 				b.Fatal(err)
 			}
 			if _, err := store.Get(key, nil); err != nil {
@@ -131,12 +127,16 @@ func eachEngine(b *testing.B, run func(*testing.B, Engine, dataset)) {
 	}
 }
 
-func openBenchStore(b *testing.B, e Engine, d dataset) *store {
-	opened, err := e.Open(b.TempDir(), Config{CacheBytes: 256 * mib})
+// openStore opens an empty store as a child of the bench does.
+func openStore(b *testing.B, e Engine, d dataset) *child {
+	c := &child{ctx: b.Context(), which: e, dir: b.TempDir(), data: d}
+	c.config = Config{CacheBytes: 256 * mib, Durability: weakestOf(e.Classes)}
+	opened, err := e.Open(c.dir, c.config)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return newStore(opened, d)
+	c.store = newStore(opened, d)
+	return c
 }
 
 func benchmarkWorkload(b *testing.B, name string) {
@@ -145,13 +145,13 @@ func benchmarkWorkload(b *testing.B, name string) {
 		b.Fatalf("no workload %q", name)
 	}
 	eachEngine(b, func(b *testing.B, e Engine, d dataset) {
-		s := openBenchStore(b, e, d)
+		c := openStore(b, e, d)
+		s := c.store
 		b.Cleanup(func() {
 			if err := s.Close(); err != nil {
 				b.Error(err)
 			}
 		})
-		c := &child{ctx: b.Context(), store: s, data: d, dir: b.TempDir()}
 		if _, err := c.load(); err != nil {
 			b.Fatal(err)
 		}
@@ -159,17 +159,20 @@ func benchmarkWorkload(b *testing.B, name string) {
 		if w.writes() {
 			classes = nil
 			for _, class := range engine.Durabilities {
-				if s.Traits().Durability.Has(class) {
+				if e.classes(s.Traits()).Has(class) {
 					classes = append(classes, class)
 				}
 			}
 		}
 		for _, class := range classes {
-			label := "-"
+			label := "none"
 			if w.writes() {
 				label = class.String()
 			}
 			b.Run("durability="+label, func(b *testing.B) {
+				if err := c.openFor(w, class); err != nil {
+					b.Fatal(err)
+				}
 				cl := newClient(s, w, class, 1, 0, 1)
 				defer func() {
 					cl.giveBack()

@@ -116,11 +116,12 @@ func RunChild(engines []Engine) {
 }
 
 type child struct {
-	ctx   context.Context
-	which Engine
-	dir   string
-	data  dataset
-	store *store
+	ctx    context.Context
+	which  Engine
+	dir    string
+	config Config
+	data   dataset
+	store  *store
 	// baseRSS is what the process held before the engine was opened, written
 	// what it had written.
 	baseRSS, written uint64
@@ -153,7 +154,7 @@ func (c *child) prepare(o openCommand) (err error) {
 	if c.data, err = o.Data.open(); err != nil {
 		return err
 	}
-	c.dir = o.Dir
+	c.dir, c.config = o.Dir, o.Config
 	// Touch what the workloads will read of the data set, so that it is in the
 	// process before the engine is.
 	var p []byte
@@ -183,7 +184,7 @@ func (c *child) open(o openCommand) (answer, error) {
 // load stores all records, in key order, as fast as the engine lets a loader.
 func (c *child) load() (a answer, err error) {
 	traits := c.store.Traits()
-	weakest := weakestOf(traits)
+	weakest := weakestOf(traits.Durability)
 	wrote := c.startWriting()
 	cpu := processCPU()
 	start := time.Now()
@@ -272,6 +273,9 @@ func (c *child) cell(cmd cellCommand) (a answer, err error) {
 	if !ok {
 		return a, fmt.Errorf("unknown workload %q", cmd.Workload)
 	}
+	if err := c.openFor(w, cmd.Durability); err != nil {
+		return a, err
+	}
 	clients := make([]*client, cmd.Clients)
 	for i := range clients {
 		clients[i] = newClient(c.store, w, cmd.Durability, cmd.Seed, i, len(clients))
@@ -316,15 +320,35 @@ func (c *child) cell(cmd cellCommand) (a answer, err error) {
 	return a, nil
 }
 
+// openFor opens the store anew for another durability, where it has only the one
+// that it was opened with.
+func (c *child) openFor(w workload, d engine.Durability) error {
+	if !w.writes() || c.which.Classes == 0 || c.store.Traits().Durability.Has(d) {
+		return nil
+	}
+	if err := c.store.Close(); err != nil {
+		return fmt.Errorf("close, to open for %s: %w", d, err)
+	}
+	c.config.Durability = d
+	e, err := c.which.Open(c.dir, c.config)
+	if err != nil {
+		return fmt.Errorf("open for %s: %w", d, err)
+	}
+	c.store.Engine = e
+	return nil
+}
+
 // burst overwrites records for a recovery to replay, in the class that survives
 // the death of the process where there is one.
 func (c *child) burst(cmd burstCommand) (answer, error) {
-	traits := c.store.Traits()
-	d := engine.Buffered
-	if !traits.Durability.Has(d) {
-		d = weakestOf(traits)
-	}
 	w, _ := findWorkload("overwrite")
+	d := engine.Buffered
+	if classes := c.which.classes(c.store.Traits()); !classes.Has(d) {
+		d = weakestOf(classes)
+	}
+	if err := c.openFor(w, d); err != nil {
+		return answer{}, err
+	}
 	cl := newClient(c.store, w, d, cmd.Seed, 0, 1)
 	until := time.Now().Add(time.Duration(cmd.Seconds * float64(time.Second)))
 	var a answer
@@ -395,11 +419,19 @@ func diskBytes(dir string) uint64 {
 	return n
 }
 
-func weakestOf(t engine.Traits) engine.Durability {
+func weakestOf(classes engine.DurabilitySet) engine.Durability {
 	for _, d := range engine.Durabilities {
-		if t.Durability.Has(d) {
+		if classes.Has(d) {
 			return d
 		}
 	}
 	return engine.Flushed
+}
+
+// classes are those in which the engine can be measured.
+func (e Engine) classes(t engine.Traits) engine.DurabilitySet {
+	if e.Classes != 0 {
+		return e.Classes
+	}
+	return t.Durability
 }

@@ -12,6 +12,10 @@ type Engine struct {
 	Open func(dir string, c Config) (engine.Engine, error)
 	// Settings says in one line how Open sets the engine up, for the report.
 	Settings func(c Config) string
+	// Classes are those that the engine can be opened for, where a store has only
+	// the one that it was opened with (Config.Durability); else nothing, and
+	// Traits.Durability counts.
+	Classes engine.DurabilitySet
 	// Missing says why the engine cannot be run in this build, and how to get
 	// it; empty if it can.
 	Missing string
@@ -29,6 +33,9 @@ type Config struct {
 	CacheBytes uint64 `json:"cache_bytes"`
 	// DataBytes is about how much will be stored, for engines that must know.
 	DataBytes uint64 `json:"data_bytes"`
+	// Durability is the class of the writes to come, for engines that fix it when
+	// a store is opened.
+	Durability engine.Durability `json:"durability"`
 	// Tuning is a profile of the seed: "", "read-heavy", "write-heavy",
 	// "memory-constrained" or "production".
 	Tuning string `json:"tuning,omitempty"`

@@ -68,7 +68,7 @@ func (r *runner) section(ctx context.Context, s *section) error {
 	}()
 	for _, e := range r.engines {
 		c := &contestant{Engine: e, dir: filepath.Join(r.dir, s.data.Label+"-"+e.Name)}
-		c.open = openCommand{Dir: c.dir, Data: s.data, Config: Config{CacheBytes: s.cache, DataBytes: dataBytes, Tuning: e.Tuning}}
+		c.open = openCommand{Dir: c.dir, Data: s.data, Config: Config{CacheBytes: s.cache, DataBytes: dataBytes, Tuning: e.Tuning, Durability: weakestOf(e.Classes)}}
 		all = append(all, c)
 		if e.Settings != nil {
 			r.result.Run.Settings[e.Name] = e.Settings(c.open.Config)
@@ -114,7 +114,7 @@ func (r *runner) section(ctx context.Context, s *section) error {
 }
 
 func (c *contestant) skips(s *section, plan cellPlan) bool {
-	return plan.writes && c.traits.Name != "" && !c.traits.Durability.Has(plan.durability) || s.onDisk && c.traits.Name != "" && !c.traits.Persistent
+	return plan.writes && c.traits.Name != "" && !c.classes(c.traits).Has(plan.durability) || s.onDisk && c.traits.Name != "" && !c.traits.Persistent
 }
 
 // start opens the engine's store and loads the data.
@@ -149,7 +149,7 @@ func (r *runner) start(ctx context.Context, s *section, c *contestant) error {
 		return err
 	}
 	if s.load {
-		m := r.measurement(s, c, loadWorkload, weakestOf(c.traits).String(), 1)
+		m := r.measurement(s, c, loadWorkload, weakestOf(c.traits.Durability).String(), 1)
 		m.Ops, m.OpsPerS, m.CPUNsPerOp = a.Ops, a.Rate, a.CPU
 		m.MeanNs = 1e9 / a.Rate
 		m.RSSBytes, m.DiskBytes = a.RSS, a.Disk

@@ -12,7 +12,8 @@ import (
 
 // commands are the command line; each command's Run gets what it needs bound.
 type commands struct {
-	Bench bench.Command `cmd:"" help:"Measure the engines side by side and write the comparison table."`
+	Bench       bench.Command       `cmd:"" help:"Measure the engines side by side and write the comparison table."`
+	BenchSpread bench.SpreadCommand `cmd:"" help:"Tell how far the ratios between engines moved between runs of the bench."`
 }
 
 func main() {

@@ -122,9 +122,8 @@ type child struct {
 	config Config
 	data   dataset
 	store  *store
-	// baseRSS is what the process held before the engine was opened, written
-	// what it had written.
-	baseRSS, written uint64
+	// baseRSS is what the process held before the engine was opened.
+	baseRSS uint64
 }
 
 func (c *child) serve(cmd command) (answer, error) {
@@ -219,7 +218,33 @@ func (c *child) load() (a answer, err error) {
 	c.settle()
 	a.Written = wrote()
 	c.sizes(&a)
-	return a, c.verify()
+	if err := c.verify(); err != nil {
+		return a, err
+	}
+	return a, c.warm()
+}
+
+// warm reads every record once, so that the first workload does not pay for a
+// cache that is cold for it alone.
+func (c *child) warm() error {
+	it, err := c.store.NewIterator(engine.IterOptions{})
+	if err != nil {
+		return err
+	}
+	n := 0
+	for ok := it.First(); ok; ok = it.Next() {
+		if _, err := it.Value(); err != nil {
+			return errors.Join(err, it.Close())
+		}
+		n++
+	}
+	if err := it.Close(); err != nil {
+		return fmt.Errorf("scan after the load: %w", err)
+	}
+	if n != c.data.size() {
+		return fmt.Errorf("verify: a scan after the load finds %d of %d records", n, c.data.size())
+	}
+	return nil
 }
 
 func (c *child) loadBatches(d engine.Durability, a *answer) error {

@@ -14,9 +14,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/orbit-persistence/orbit/bench/report"
 	"github.com/orbit-persistence/orbit/bench/result"
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/vfs"
+	"golang.org/x/term"
 )
 
 // Commit names the source that was built; the Makefile sets it.
@@ -392,13 +394,31 @@ func writableFor(file string) error {
 	return os.Remove(probe.Name())
 }
 
+// write puts the result where it was asked for, and shows it.
 func (c *Command) write(r *result.Result) error {
+	var errs []error
 	if c.JSON != "" {
-		if err := r.Write(c.JSON); err != nil {
-			return err
-		}
+		errs = append(errs, r.Write(c.JSON))
 	}
-	return nil
+	if c.HTML != "" {
+		page, err := report.HTML(r)
+		if err == nil {
+			err = result.WriteFile(c.HTML, page)
+		}
+		errs = append(errs, err)
+	}
+	if c.Out != "" {
+		errs = append(errs, report.WriteAll(c.Out, r))
+	}
+	width := 120
+	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+		width = w
+	}
+	errs = append(errs, report.Terminal(os.Stdout, r, width))
+	if c.Out != "" {
+		fmt.Printf("\n%s holds bench.json, table.md, report.html and the plots\n", c.Out)
+	}
+	return errors.Join(errs...)
 }
 
 func (c *Command) list(engines []Engine) error {

@@ -107,7 +107,7 @@ func tunings() []Engine {
 	var engines []Engine
 	for _, name := range []string{"read-heavy", "write-heavy", "memory-constrained", "production"} {
 		engines = append(engines, Engine{
-			Name: "rocksdb-" + name, Tuning: name,
+			Name: "rocksdb@" + name, Tuning: name,
 			Missing: missingUnless(rocks.Available, "rocksdb"),
 			Open: func(dir string, c Config) (engine.Engine, error) {
 				c.Tuning = name

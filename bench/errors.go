@@ -9,7 +9,10 @@ import (
 // needs: one line to the user, and exit code 2.
 type UsageError struct{ err error }
 
+// Error implements error.
 func (e *UsageError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error beneath, for errors.Is.
 func (e *UsageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error {

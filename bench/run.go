@@ -363,9 +363,11 @@ func (r *runner) measurement(s *section, c *contestant, workload, class string, 
 		m.DeviceFlushNs = l.FlushNs
 		size := fmt.Sprint(workingSet(info))
 		switch {
+		case workload == recoveryWorkload || clients > 1 && class != engine.Flushed.String():
+		case class == engine.Flushed.String() && workload != "put" && workload != "overwrite":
+			// Some of its operations wait for the device and some do not.
 		case class == engine.Flushed.String():
 			m.LimitNs, m.LimitIs = l.FlushNs, "one flush of the device"
-		case workload == recoveryWorkload:
 		case s.onDisk:
 			m.LimitNs, m.LimitIs = l.Read1Ns, "one direct read of the device"
 		case l.MissNs[size] > 0:

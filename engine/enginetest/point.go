@@ -50,7 +50,7 @@ var pointCases = []Case{
 		if !it.First() || len(it.Key()) != 0 {
 			s.failf("first key: want the empty one, got %q", it.Key())
 		}
-		if it.SeekLT([]byte{0}) != true || len(it.Key()) != 0 {
+		if !it.SeekLT([]byte{0}) || len(it.Key()) != 0 {
 			s.failf("SeekLT(00): want the empty key, got %q", it.Key())
 		}
 		s.ok(it.Close(), "close iterator")

@@ -137,7 +137,7 @@ var thin = map[string]bool{
 }
 
 func isEngine(path string) bool {
-	return withinAny(path, "engine/memory", "engine/cowbtree", "engine/lsm", "engine/flash", "engine/rocks", "engine/pebbledb", "engine/peers")
+	return !strings.Contains(path, "/internal/") && withinAny(path, "engine/memory", "engine/cowbtree", "engine/lsm", "engine/flash", "engine/rocks", "engine/pebbledb", "engine/peers")
 }
 
 // TestRulesCanFail keeps the rules from passing because they match nothing.

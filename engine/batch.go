@@ -26,6 +26,7 @@ type Batch struct {
 	maxValue int
 	emptyKey bool // some put or delete has the empty key
 	families bool
+	borrowed bool // data is the caller's of DecodeBatch
 }
 
 // OpKind is the kind of a change.
@@ -121,8 +122,14 @@ func (b *Batch) Size() int { return len(b.data) }
 // default.
 func (b *Batch) UsesFamilies() bool { return b.families }
 
-// Reset empties the batch and keeps its memory for reuse.
-func (b *Batch) Reset() { *b = Batch{data: b.data[:0]} }
+// Reset empties the batch and keeps its memory for reuse, unless that is what
+// DecodeBatch was given.
+func (b *Batch) Reset() {
+	if b.borrowed {
+		b.data = nil
+	}
+	*b = Batch{data: b.data[:0]}
+}
 
 // Encoded returns the encoded operations. They alias the batch, and are not to
 // be changed.
@@ -154,10 +161,11 @@ func (b *Batch) Ops() iter.Seq[Op] {
 }
 
 // DecodeBatch reads what Encoded wrote. The batch aliases data, which must not
-// change while it is in use. Anything else than a whole encoding is ErrCorrupt
-// with the offset of the first bad operation.
+// change while it is in use; adding to the batch moves it to memory of its own.
+// Anything but what Encoded writes, byte for byte, is ErrCorrupt with the offset
+// of the first bad operation.
 func DecodeBatch(data []byte) (*Batch, error) {
-	b := &Batch{data: data[:len(data):len(data)]}
+	b := &Batch{data: data[:len(data):len(data)], borrowed: true}
 	for at := 0; at < len(data); {
 		op, n, ok := decodeOp(data[at:])
 		if !ok {
@@ -181,7 +189,7 @@ func decodeOp(p []byte) (op Op, n int, ok bool) {
 	}
 	n = 1
 	if p[0]&familyBit != 0 {
-		f, w := binary.Uvarint(p[n:])
+		f, w := uvarint(p[n:])
 		if w <= 0 || f == 0 || f > uint64(^FamilyID(0)) {
 			return op, 0, false
 		}
@@ -200,11 +208,24 @@ func decodeOp(p []byte) (op Op, n int, ok bool) {
 }
 
 func decodeBytes(p []byte, at int) ([]byte, int, bool) {
-	size, w := binary.Uvarint(p[at:])
+	size, w := uvarint(p[at:])
 	if w <= 0 || size > uint64(len(p)-at-w) {
 		return nil, 0, false
 	}
 	at += w
 	end := at + int(size)
 	return p[at:end:end], end, true
+}
+
+// uvarint is binary.Uvarint for the shortest encoding of each number alone, so
+// that a batch has one encoding; others have width 0.
+func uvarint(p []byte) (uint64, int) {
+	if len(p) > 0 && p[0] < 0x80 {
+		return uint64(p[0]), 1
+	}
+	n, w := binary.Uvarint(p)
+	if w > 1 && p[w-1] == 0 {
+		return 0, 0
+	}
+	return n, w
 }

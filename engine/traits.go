@@ -82,7 +82,7 @@ type Conditional interface {
 	// ApplyIf applies b as Apply does, if every key and range of reads shows the
 	// newest commit what it showed the snapshot at, keys not there included.
 	// Else nothing is applied, and it is ErrConflict. The snapshot must come
-	// from the same engine, and stays open.
+	// from the same engine, else it is ErrInvalid, and stays open.
 	ApplyIf(ctx context.Context, at Snapshot, reads ReadSet, b *Batch, d Durability) error
 }
 
@@ -117,10 +117,11 @@ type SequencedSnapshot interface {
 
 // Ingester loads sorted entries in bulk, past the log where there is one.
 type Ingester interface {
-	// Ingest adds the entries, whose keys must ascend strictly (ErrInvalid names
-	// the first that does not), over what is there. They become visible at once
-	// and, in a persistent engine, are as durable as Flushed when it returns; on
-	// an error none of them is visible. The bytes are read before the next entry
-	// is asked for. A cancelled ctx ends it.
+	// Ingest adds the entries over what is there. Keys must ascend strictly
+	// (ErrInvalid names the first that does not) and keep to the Limits
+	// (ErrTooLarge). The entries become visible at once and, in a persistent
+	// engine, are as durable as Flushed when it returns; on an error none of them
+	// is visible. The bytes are read before the next entry is asked for. A
+	// cancelled ctx ends it.
 	Ingest(ctx context.Context, entries iter.Seq2[[]byte, []byte]) error
 }

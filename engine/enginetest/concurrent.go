@@ -10,14 +10,18 @@ import (
 	"github.com/orbit-persistence/orbit/engine"
 )
 
+// leastChanges is how often readers must have found something new before the
+// writers of a case may end: a case in which all reads came before or after all
+// writes would have shown nothing.
+const leastChanges = 50
+
 var concurrentCases = []Case{
 	{"concurrent/batches-whole-and-in-order", func(s *session) {
 		// Each writer sets all of its keys to one number that grows. Any reader
 		// at any moment must find a writer's keys equal within a snapshot or an
 		// iterator, and never less than what it saw before or what is known to
-		// be acknowledged. Writers go on until readers have looked, here and
-		// below, so that a fast engine is not done before anybody does.
-		const writers, readers, keys, rounds, leastLooks = 4, 4, 8, 150, 100
+		// be acknowledged.
+		const writers, readers, keys, rounds = 4, 4, 8, 150
 		name := func(w, k int) []byte { return fmt.Appendf(nil, "w%d/k%d", w, k) }
 		s.apply(func(b *engine.Batch) {
 			for w := range writers {
@@ -27,13 +31,13 @@ var concurrentCases = []Case{
 			}
 		})
 		var acknowledged [writers]atomic.Int64
-		var looks atomic.Int64
+		var changes atomic.Int64
 		var writing, reading sync.WaitGroup
 		var done atomic.Bool
 		var failed firstError
 		for w := range writers {
 			writing.Go(func() {
-				for round := int64(1); (round <= rounds || looks.Load() < leastLooks) && !failed.is(); round++ {
+				for round := int64(1); (round <= rounds || changes.Load() < leastChanges) && !failed.is(); round++ {
 					b := batch(func(b *engine.Batch) {
 						b.DeleteRange(name(w, 0), name(w, keys/2))
 						for k := range keys {
@@ -70,8 +74,10 @@ var concurrentCases = []Case{
 							failed.set(fmt.Errorf("reader %d: writer %d's number is %d after it was %d", r, w, found[w], floor[w]))
 						}
 					}
+					if seen != [writers]int64(found) {
+						changes.Add(1)
+					}
 					seen = [writers]int64(found)
-					looks.Add(1)
 				}
 			})
 		}
@@ -90,12 +96,12 @@ var concurrentCases = []Case{
 		// sees its second.
 		var failed firstError
 		var done atomic.Bool
-		var looks atomic.Int64
+		var changes atomic.Int64
 		s.apply(func(b *engine.Batch) { b.Put([]byte("first"), []byte("0")); b.Put([]byte("second"), []byte("0")) })
 		var readers sync.WaitGroup
 		for range 3 {
 			readers.Go(func() {
-				for !done.Load() && !failed.is() {
+				for before := int64(0); !done.Load() && !failed.is(); {
 					one, err1 := s.number("first")
 					two, err2 := s.number("second")
 					if err := errors.Join(err1, err2); err != nil {
@@ -103,11 +109,14 @@ var concurrentCases = []Case{
 					} else if two < one {
 						failed.set(fmt.Errorf("first is %d and then second is %d, of one batch", one, two))
 					}
-					looks.Add(1)
+					if one != before {
+						changes.Add(1)
+					}
+					before = one
 				}
 			})
 		}
-		for i := 1; (i <= 500 || looks.Load() < 500) && !failed.is(); i++ {
+		for i := 1; (i <= 500 || changes.Load() < leastChanges) && !failed.is(); i++ {
 			number := strconv.AppendInt(nil, int64(i), 10)
 			s.apply(func(b *engine.Batch) { b.Put([]byte("second"), number); b.Put([]byte("first"), number) })
 		}
@@ -183,11 +192,11 @@ var concurrentCases = []Case{
 		set(0)
 		var failed firstError
 		var done atomic.Bool
-		var looks atomic.Int64
+		var changes atomic.Int64
 		var readers sync.WaitGroup
 		for range 3 {
 			readers.Go(func() {
-				for !done.Load() && !failed.is() {
+				for before := "0"; !done.Load() && !failed.is(); {
 					var first string
 					err := x.MultiGet(keys, func(i int, value []byte, present bool) {
 						if i == 0 {
@@ -199,11 +208,14 @@ var concurrentCases = []Case{
 					if err != nil {
 						failed.set(fmt.Errorf("multi-get: %w", err))
 					}
-					looks.Add(1)
+					if first != before {
+						changes.Add(1)
+					}
+					before = first
 				}
 			})
 		}
-		for i := 1; (i <= 500 || looks.Load() < 500) && !failed.is(); i++ {
+		for i := 1; (i <= 500 || changes.Load() < leastChanges) && !failed.is(); i++ {
 			set(i)
 		}
 		done.Store(true)

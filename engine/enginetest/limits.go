@@ -9,8 +9,8 @@ import (
 var limitCases = []Case{
 	{"limits/published", func(s *session) {
 		l := s.traits.Limits
-		if l.MaxKeyBytes < 256 || l.MaxValueBytes < 1<<16 || l.MaxBatchBytes < l.MaxKeyBytes+l.MaxValueBytes {
-			s.failf("Limits %+v: want keys of 256 bytes, values of 64 KiB, and a batch that holds one largest of each", l)
+		if l.MaxKeyBytes < 500 || l.MaxValueBytes < 1<<17 || l.MaxBatchBytes < l.MaxKeyBytes+l.MaxValueBytes {
+			s.failf("Limits %+v: want keys of 500 bytes, values of 128 KiB, and a batch that holds one largest of each", l)
 		}
 	}},
 	{"limits/largest-key-and-one-byte-more", func(s *session) {

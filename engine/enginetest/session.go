@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 
 	"github.com/orbit-persistence/orbit/engine"
 )
@@ -67,6 +69,13 @@ func (s *session) reopen() {
 	s.ok(s.Close(), "close")
 	s.Engine = nil
 	s.open()
+}
+
+// elsewhere makes a directory for another store.
+func (s *session) elsewhere() string {
+	dir := filepath.Join(s.root, "elsewhere")
+	s.ok(os.Mkdir(dir, 0o755), "make a directory")
+	return dir
 }
 
 // end closes the store that a case left open, which is not an error of it.

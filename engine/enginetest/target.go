@@ -18,7 +18,8 @@ type Target struct {
 	// Open opens the engine in dir, which exists, and creates it there if the
 	// directory is empty. It is called again on the same directory after Close.
 	Open func(dir string) (engine.Engine, error)
-	// Operations is the length of the random run against the model; 0 is 100,000.
+	// Operations is the length of the random run against the model; 0 is 100,000,
+	// under the race detector 10,000.
 	Operations int
 	// Seed makes the random cases repeatable; 0 is 1.
 	Seed uint64
@@ -59,7 +60,7 @@ func Cases() []Case {
 // was expected and what was found; it is nil if the engine conforms.
 func (c Case) Run(ctx context.Context, target Target, dir string) (err error) {
 	if target.Operations == 0 {
-		target.Operations = 100_000
+		target.Operations = defaultOperations
 	}
 	if target.Seed == 0 {
 		target.Seed = 1

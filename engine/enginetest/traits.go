@@ -263,6 +263,15 @@ func conditional(s *session) {
 	s.ok(second.Close(), "close snapshot")
 	s.lacks(s, "y")
 
+	other, err := s.target.Open(s.elsewhere())
+	s.ok(err, "open another store")
+	foreign, err := other.Snapshot()
+	s.ok(err, "snapshot of another store")
+	s.wants(engine.ErrInvalid, commit(foreign, keys("x"), "y"), "with the snapshot of another engine")
+	s.ok(foreign.Close(), "close the other's snapshot")
+	s.ok(other.Close(), "close the other store")
+	s.lacks(s, "y")
+
 	ctx, cancel := context.WithCancel(s.ctx)
 	cancel()
 	snap := s.snapshot()
@@ -415,6 +424,11 @@ func ingest(s *session) {
 		s.wants(engine.ErrInvalid, err, "ingest with %s", what)
 		s.lacks(s, "a")
 	}
+	err = x.Ingest(s.ctx, func(yield func([]byte, []byte) bool) {
+		_ = yield([]byte("a"), nil) && yield([]byte(strings.Repeat("b", s.traits.Limits.MaxKeyBytes+1)), nil)
+	})
+	s.wants(engine.ErrTooLarge, err, "ingest of a key one byte over the limit")
+	s.lacks(s, "a")
 	ctx, cancel := context.WithCancel(s.ctx)
 	err = x.Ingest(ctx, func(yield func([]byte, []byte) bool) {
 		for i := range 10_000 {
@@ -450,10 +464,13 @@ func checkpoint(s *session) {
 	before := m.clone()
 	s.ok(os.MkdirAll(filepath.Dir(dir), 0o755), "make the parent directory")
 	var writes firstError
-	var stop, stopped = make(chan struct{}), make(chan struct{})
+	var started, stop, stopped = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() { // writes of keys that the comparison leaves out
 		defer close(stopped)
 		for i := 0; ; i++ {
+			if i == 1 {
+				close(started)
+			}
 			select {
 			case <-stop:
 				return
@@ -465,6 +482,10 @@ func checkpoint(s *session) {
 			}
 		}
 	}()
+	select {
+	case <-started:
+	case <-stopped:
+	}
 	err := s.Checkpoint(s.ctx, dir)
 	close(stop)
 	<-stopped

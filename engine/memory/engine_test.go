@@ -103,12 +103,12 @@ func TestGetDuringCommits(t *testing.T) {
 	}
 	commit := func(n int) error {
 		var b engine.Batch
-		for i := range 200 {
-			b.Put(fmt.Appendf(nil, "churn%d", (n*200+i)%churn), nil)
-			b.Delete(fmt.Appendf(nil, "churn%d", (n*200+i+churn/2)%churn))
-		}
-		for _, key := range stays {
-			b.Put(key, strconv.AppendInt(nil, int64(n), 10))
+		for i := range 256 {
+			b.Put(fmt.Appendf(nil, "churn%d", (n*256+i)%churn), nil)
+			b.Delete(fmt.Appendf(nil, "churn%d", (n*256+i+churn/2)%churn))
+			if i%4 == 0 {
+				b.Put(stays[i/4], strconv.AppendInt(nil, int64(n), 10))
+			}
 		}
 		return e.Apply(context.Background(), &b, engine.Memory)
 	}
@@ -136,7 +136,8 @@ func TestGetDuringCommits(t *testing.T) {
 						}
 					})
 				} else {
-					if value, err = e.Get(stays[i%stay], value[:0]); err == nil {
+					// From one end of the batch to the other.
+					if value, err = e.Get(stays[i*29%stay], value[:0]); err == nil {
 						seen, err = strconv.ParseInt(string(value), 10, 64)
 					}
 				}
@@ -202,7 +203,10 @@ func TestSnapshotHoldsNoLonger(t *testing.T) {
 	e := Open()
 	defer e.Close()
 	key := []byte("key")
-	apply(t, e, func(b *engine.Batch) { b.Put(key, make([]byte, 1<<20)) })
+	apply(t, e, func(b *engine.Batch) {
+		b.Put([]byte("another"), nil)
+		b.Put(key, make([]byte, 1<<20))
+	})
 	freed := make(chan struct{})
 	s, err := e.Snapshot()
 	if err != nil {

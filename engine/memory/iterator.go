@@ -136,6 +136,7 @@ func (it *iterator) Close() error {
 	}
 	it.closed = true
 	it.rec = nil
+	it.inner = btree.IterG[item]{} // lets go of the view
 	if it.open != nil {
 		it.open.Add(-1)
 	}

@@ -169,10 +169,11 @@ func (e *Engine) ApplyIf(ctx context.Context, at engine.Snapshot, reads engine.R
 	if !ok || s.engine != e {
 		return fmt.Errorf("apply-if: %w: the snapshot is not of this engine", engine.ErrInvalid)
 	}
-	if s.closed.Load() {
+	v := s.view.Load()
+	if v == nil {
 		return fmt.Errorf("apply-if: snapshot: %w", engine.ErrClosed)
 	}
-	return e.commit(ctx, b, d, func() error { return e.unchanged(s.view, reads) })
+	return e.commit(ctx, b, d, func() error { return e.unchanged(v, reads) })
 }
 
 // commit applies b if the condition, called under mu, has no error.

@@ -13,8 +13,7 @@ import (
 // Snapshot is one commit of an Engine.
 type Snapshot struct {
 	engine *Engine
-	view   *view
-	closed atomic.Bool
+	view   atomic.Pointer[view] // nil once it is closed
 }
 
 // Snapshot implements engine.Engine.
@@ -29,15 +28,18 @@ func (e *Engine) Snapshot() (engine.Snapshot, error) {
 
 func (e *Engine) handle(v *view) *Snapshot {
 	e.openSnaps.Add(1)
-	return &Snapshot{engine: e, view: v}
+	s := &Snapshot{engine: e}
+	s.view.Store(v)
+	return s
 }
 
 // Get implements engine.Reader.
 func (s *Snapshot) Get(key, dst []byte) ([]byte, error) {
-	if s.closed.Load() {
+	v := s.view.Load()
+	if v == nil {
 		return dst, engine.ErrClosed
 	}
-	i, ok := s.view.tree.Get(newRecord(key, nil).item())
+	i, ok := v.tree.Get(newRecord(key, nil).item())
 	if !ok {
 		return dst, engine.ErrNotFound
 	}
@@ -46,19 +48,25 @@ func (s *Snapshot) Get(key, dst []byte) ([]byte, error) {
 
 // NewIterator implements engine.Reader.
 func (s *Snapshot) NewIterator(o engine.IterOptions) (engine.Iterator, error) {
-	if s.closed.Load() {
+	v := s.view.Load()
+	if v == nil {
 		return nil, engine.ErrClosed
 	}
 	s.engine.openIterators.Add(1)
-	return newIterator(s.view, o, &s.engine.openIterators), nil
+	return newIterator(v, o, &s.engine.openIterators), nil
 }
 
-// Sequence implements engine.SequencedSnapshot.
-func (s *Snapshot) Sequence() uint64 { return s.view.seq }
+// Sequence implements engine.SequencedSnapshot; 0 once it is closed.
+func (s *Snapshot) Sequence() uint64 {
+	if v := s.view.Load(); v != nil {
+		return v.seq
+	}
+	return 0
+}
 
 // Close implements engine.Snapshot.
 func (s *Snapshot) Close() error {
-	if s.closed.Swap(true) {
+	if s.view.Swap(nil) == nil {
 		return engine.ErrClosed
 	}
 	s.engine.openSnaps.Add(-1)

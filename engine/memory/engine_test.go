@@ -69,7 +69,8 @@ func TestIndexAndOrderAgree(t *testing.T) {
 				}
 			},
 			"": func(t *rapid.T) {
-				if len(e.tail) >= tailRecords {
+				defer e.lockAll()()
+				if len(e.tail) > tailMost {
 					t.Fatalf("a tail of %d records", len(e.tail))
 				}
 				view := e.newest()
@@ -288,3 +289,53 @@ func pairs(keys ...string) func(func([]byte, []byte) bool) {
 		}
 	}
 }
+
+// TestTailIsBounded: commits wait for the order to follow, those with a range
+// and those that validate one do not wait for what they hold up, and Close ends
+// both the waiting and the goroutine behind it (goleak).
+func TestTailIsBounded(t *testing.T) {
+	e := Open()
+	var writers sync.WaitGroup
+	for w := range 4 {
+		writers.Go(func() {
+			for i := 0; ; i++ {
+				var b engine.Batch
+				b.Put(fmt.Appendf(nil, "%d/%08d", w, mixed(i)), nil)
+				if i%100 == 99 {
+					b.DeleteRange(fmt.Appendf(nil, "%d/", w), fmt.Appendf(nil, "%d/0000", w))
+				}
+				if err := e.Apply(context.Background(), &b, engine.Memory); err != nil {
+					if !errors.Is(err, engine.ErrClosed) {
+						t.Error(err)
+					}
+					return
+				}
+			}
+		})
+	}
+	for e.LastSequence() < 50_000 {
+		e.mu.Lock()
+		// Each writer that has seen room may add one batch.
+		if n := len(e.tail); n > tailMost+4 {
+			t.Errorf("a tail of %d records", n)
+		}
+		e.mu.Unlock()
+		s, err := e.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		reads := engine.ReadSet{Ranges: []engine.Range{{}}}
+		if err := e.ApplyIf(context.Background(), s, reads, new(engine.Batch), engine.Memory); err != nil && !errors.Is(err, engine.ErrConflict) {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	writers.Wait()
+}
+
+func mixed(i int) uint32 { return uint32(i) * 2654435761 }

@@ -20,8 +20,7 @@ type iterator struct {
 
 // NewIterator implements engine.Reader.
 func (e *Engine) NewIterator(o engine.IterOptions) (engine.Iterator, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.lockAll()()
 	if e.closed.Load() {
 		return nil, engine.ErrClosed
 	}

@@ -13,8 +13,14 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// tailRecords bounds what a commit may leave unordered.
-const tailRecords = 256
+const (
+	// tailRecords is the length of the tail from which it is put in order in the
+	// background, and the number of records that this takes at a time.
+	tailRecords = 256
+	// tailMost is the length at which commits wait for that: it bounds what a
+	// snapshot may have to put in order first.
+	tailMost = 8 * tailRecords
+)
 
 // Engine is a store in memory. Open makes one.
 type Engine struct {
@@ -23,11 +29,22 @@ type Engine struct {
 	version atomic.Uint64
 	closed  atomic.Bool
 
-	mu sync.Mutex
-	// All below is guarded by mu; seq, which only a commit writes, is atomic for
-	// those who only look.
-	tree *btree.BTreeG[item]
+	// orderMu guards tree, and what goes from the tail to it. Whoever needs mu too
+	// takes orderMu first.
+	orderMu sync.Mutex
+	tree    *btree.BTreeG[item]
+	batch   []item // scratch of order
+
+	// mu serialises commits and guards all below; seq, which only a commit
+	// writes, is atomic for those who only look.
+	mu   sync.Mutex
 	tail []item // in commit order; tombstones among them
+	// room is signalled when the tail has become shorter, and at Close.
+	room *sync.Cond
+	// ordering is set while a goroutine puts the tail in order; background waits
+	// for it.
+	ordering   bool
+	background sync.WaitGroup
 	// view is the tree's copy that readers share until the next change, nil if
 	// there has been one since.
 	view        *view
@@ -47,11 +64,13 @@ type view struct {
 
 // Open returns an empty store.
 func Open() *Engine {
-	return &Engine{
+	e := &Engine{
 		index: newIndex(),
 		tree:  btree.NewBTreeGOptions(less, btree.Options{NoLocks: true, Degree: 64}),
 		names: map[string]*view{},
 	}
+	e.room = sync.NewCond(&e.mu)
+	return e
 }
 
 var traits = engine.Traits{
@@ -160,7 +179,7 @@ var changePool = sync.Pool{New: func() any { return new([]change) }}
 
 // Apply implements engine.Engine.
 func (e *Engine) Apply(ctx context.Context, b *engine.Batch, d engine.Durability) error {
-	return e.commit(ctx, b, d, nil)
+	return e.commit(ctx, b, d, nil, nil)
 }
 
 // ApplyIf implements engine.Conditional.
@@ -173,11 +192,11 @@ func (e *Engine) ApplyIf(ctx context.Context, at engine.Snapshot, reads engine.R
 	if v == nil {
 		return fmt.Errorf("apply-if: snapshot: %w", engine.ErrClosed)
 	}
-	return e.commit(ctx, b, d, func() error { return e.unchanged(v, reads) })
+	return e.commit(ctx, b, d, v, &reads)
 }
 
-// commit applies b if the condition, called under mu, has no error.
-func (e *Engine) commit(ctx context.Context, b *engine.Batch, d engine.Durability, condition func() error) error {
+// commit applies b, if reads is nil or shows now what it showed at v.
+func (e *Engine) commit(ctx context.Context, b *engine.Batch, d engine.Durability, v *view, reads *engine.ReadSet) error {
 	if err := engine.CheckDurability(traits.Durability, d); err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
@@ -192,6 +211,7 @@ func (e *Engine) commit(ctx context.Context, b *engine.Batch, d engine.Durabilit
 	}
 	pooled := changePool.Get().(*[]change)
 	changes := (*pooled)[:0]
+	ordered := reads != nil && len(reads.Ranges) > 0
 	for op := range b.Ops() {
 		var c change
 		switch op.Kind {
@@ -203,24 +223,40 @@ func (e *Engine) commit(ctx context.Context, b *engine.Batch, d engine.Durabilit
 			c.hash = e.index.hash(op.Key)
 		case engine.OpDeleteRange:
 			c.rec, c.upper = newRecord(op.Key, nil), newRecord(op.Value, nil)
+			ordered = true
 		}
 		changes = append(changes, c)
 	}
-	err := e.publish(changes, b, condition)
+	if ordered {
+		e.orderMu.Lock()
+	}
+	err := e.publish(ctx, changes, b, ordered, v, reads)
+	if ordered {
+		e.orderMu.Unlock()
+	}
 	clear(changes)
 	*pooled = changes
 	changePool.Put(pooled)
 	return err
 }
 
-func (e *Engine) publish(changes []change, b *engine.Batch, condition func() error) error {
+// publish makes the changes visible. With ranges among them or among the reads,
+// orderMu is held, else not: who holds it does not wait for the background to
+// shorten the tail, which could not go on.
+func (e *Engine) publish(ctx context.Context, changes []change, b *engine.Batch, holdsOrder bool, v *view, reads *engine.ReadSet) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for !holdsOrder && len(e.tail) >= tailMost && e.ordering && !e.closed.Load() {
+		e.room.Wait()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
 	if e.closed.Load() {
 		return engine.ErrClosed
 	}
-	if condition != nil {
-		if err := condition(); err != nil {
+	if reads != nil {
+		if err := e.unchanged(v, *reads); err != nil {
 			return err
 		}
 	}
@@ -234,13 +270,35 @@ func (e *Engine) publish(changes []change, b *engine.Batch, condition func() err
 	b.SetSequence(e.seq.Add(1))
 	e.version.Add(1)
 	e.applied.Add(uint64(b.Size()))
-	if len(e.tail) >= tailRecords {
-		e.order()
+	if len(e.tail) >= tailRecords && !e.ordering {
+		e.ordering = true
+		e.background.Go(e.orderBehind)
 	}
 	return nil
 }
 
-// change does one operation. Under mu, with version odd.
+// orderBehind puts the tail in order, a batch at a time, until it is short.
+func (e *Engine) orderBehind() {
+	for more := true; more; {
+		e.orderMu.Lock()
+		e.mu.Lock()
+		more = len(e.tail) >= tailRecords && !e.closed.Load()
+		e.ordering = more
+		if more {
+			e.batch = append(e.batch[:0], e.tail[:tailRecords]...)
+			e.tail = slices.Delete(e.tail, 0, tailRecords)
+			e.room.Broadcast()
+		}
+		e.mu.Unlock()
+		if more {
+			e.order()
+		}
+		e.orderMu.Unlock()
+	}
+}
+
+// change does one operation. Under mu, with version odd; a delete-range under
+// orderMu too.
 func (e *Engine) change(c change) {
 	e.view = nil
 	switch {
@@ -261,7 +319,7 @@ func (e *Engine) change(c change) {
 }
 
 func (e *Engine) deleteRange(lower, upper item) {
-	e.order()
+	e.orderTail()
 	var doomed []item
 	e.tree.Ascend(lower, func(i item) bool {
 		if !less(i, upper) {
@@ -278,12 +336,18 @@ func (e *Engine) deleteRange(lower, upper item) {
 	}
 }
 
-// order brings the tail into the tree. Under mu.
+// orderTail brings the whole tail into the tree. Under orderMu and mu.
+func (e *Engine) orderTail() {
+	e.batch = append(e.batch[:0], e.tail...)
+	clear(e.tail)
+	e.tail = e.tail[:0]
+	e.room.Broadcast()
+	e.order()
+}
+
+// order brings the batch, which is in commit order, into the tree. Under orderMu.
 func (e *Engine) order() {
-	if len(e.tail) == 0 {
-		return
-	}
-	slices.SortStableFunc(e.tail, func(a, b item) int {
+	slices.SortStableFunc(e.batch, func(a, b item) int {
 		switch {
 		case less(a, b):
 			return -1
@@ -293,31 +357,42 @@ func (e *Engine) order() {
 		return 0
 	})
 	var hint btree.PathHint
-	for n, i := range e.tail {
+	for n, i := range e.batch {
 		switch {
-		case n+1 < len(e.tail) && !less(i, e.tail[n+1]):
-			// Overwritten within the tail.
+		case n+1 < len(e.batch) && !less(i, e.batch[n+1]):
+			// Overwritten within the batch.
 		case i.rec.valueLen == tombstone:
 			e.tree.DeleteHint(i, &hint)
 		default:
 			e.tree.SetHint(i, &hint)
 		}
 	}
-	clear(e.tail)
-	e.tail = e.tail[:0]
+	clear(e.batch)
+	e.batch = e.batch[:0]
 }
 
-// newest returns the newest commit, ordered. Under mu.
+// newest returns the newest commit, ordered. Under orderMu and mu.
 func (e *Engine) newest() *view {
 	if e.view == nil {
-		e.order()
+		e.orderTail()
 		e.view = &view{tree: e.tree.Copy(), seq: e.seq.Load()}
 	}
 	return e.view
 }
 
+// lockAll takes orderMu and mu, and returns what lets them go.
+func (e *Engine) lockAll() (unlock func()) {
+	e.orderMu.Lock()
+	e.mu.Lock()
+	return func() {
+		e.mu.Unlock()
+		e.orderMu.Unlock()
+	}
+}
+
 // unchanged returns ErrConflict unless all that was read at v still stands.
-// Records do not change, so that the same record means the same entry. Under mu.
+// Records do not change, so that the same record means the same entry. Under mu,
+// and with ranges under orderMu.
 func (e *Engine) unchanged(v *view, reads engine.ReadSet) error {
 	if v.seq == e.seq.Load() {
 		return nil
@@ -379,12 +454,11 @@ func (e *Engine) Ingest(ctx context.Context, entries iter.Seq2[[]byte, []byte]) 
 	if err != nil || len(changes) == 0 {
 		return err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.lockAll()()
 	if e.closed.Load() {
 		return engine.ErrClosed
 	}
-	e.order()
+	e.orderTail()
 	e.view = nil
 	e.version.Add(1)
 	for _, c := range changes {
@@ -418,12 +492,11 @@ func (e *Engine) unsupported(op string) error {
 
 // Metrics implements engine.Engine. Other has records and index_bytes.
 func (e *Engine) Metrics() engine.Metrics {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.lockAll()()
 	if e.closed.Load() {
 		return engine.Metrics{}
 	}
-	e.order()
+	e.orderTail()
 	const itemBytes = 16 * 3 / 2 // nodes are two thirds full on average
 	index := e.index.bytes()
 	return engine.Metrics{
@@ -439,8 +512,19 @@ func (e *Engine) Metrics() engine.Metrics {
 // Close implements engine.Engine. Open iterators and snapshots keep what they
 // show in memory until they are closed.
 func (e *Engine) Close() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	if err := e.shut(); err != nil {
+		return err
+	}
+	e.background.Wait()
+	if i, s := e.openIterators.Load(), e.openSnaps.Load(); i+s > 0 {
+		return fmt.Errorf("close: %w: %d iterators and %d snapshots are open", engine.ErrInUse, i, s)
+	}
+	return nil
+}
+
+// shut lets no further call in and forgets the data.
+func (e *Engine) shut() error {
+	defer e.lockAll()()
 	if e.closed.Swap(true) {
 		return engine.ErrClosed
 	}
@@ -448,8 +532,6 @@ func (e *Engine) Close() error {
 	e.index.empty()
 	e.version.Add(1)
 	e.tree, e.tail, e.view, e.names = nil, nil, nil, nil
-	if i, s := e.openIterators.Load(), e.openSnaps.Load(); i+s > 0 {
-		return fmt.Errorf("close: %w: %d iterators and %d snapshots are open", engine.ErrInUse, i, s)
-	}
+	e.room.Broadcast()
 	return nil
 }

@@ -18,8 +18,7 @@ type Snapshot struct {
 
 // Snapshot implements engine.Engine.
 func (e *Engine) Snapshot() (engine.Snapshot, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.lockAll()()
 	if e.closed.Load() {
 		return nil, engine.ErrClosed
 	}
@@ -81,8 +80,7 @@ func (e *Engine) CreateSnapshot(ctx context.Context, name string) error {
 	if name == "" {
 		return fmt.Errorf("create snapshot: %w: the name is empty", engine.ErrInvalid)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	defer e.lockAll()()
 	if e.closed.Load() {
 		return engine.ErrClosed
 	}

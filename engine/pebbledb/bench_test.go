@@ -12,9 +12,9 @@ import (
 	"github.com/orbit-persistence/orbit/engine/pebbledb"
 )
 
-// The pairs below do the same through the adapter and in a plain program with
-// the same settings; the adapter may cost 3 % at most. Both copy what they read,
-// as a program that keeps a value must.
+// Each pair does the same through the adapter and in a plain program with the
+// same settings: the difference is what the adapter costs. Both copy what they
+// read, as a program that keeps a value must.
 
 const benchRecords = 100_000
 

@@ -103,19 +103,23 @@ func (i *iterator) Key() []byte {
 
 // Value returns the current value.
 func (i *iterator) Value() ([]byte, error) {
-	switch {
-	case i.keysOnly:
-		return nil, fmt.Errorf("value: %w: the iterator was opened for keys only", engine.ErrUnsupported)
-	case !i.on:
-		return nil, engine.ErrNotFound
+	if !i.on || i.keysOnly {
+		return nil, i.noValue()
 	}
 	value, err := i.from.ValueAndErr()
 	if err != nil {
-		err = engine.KeyError("value", i.from.Key(), translate(err))
-		i.on, i.err = false, err
-		return nil, err
+		i.err = engine.KeyError("value", i.from.Key(), translate(err))
+		i.on = false
+		return nil, i.err
 	}
 	return value, nil
+}
+
+func (i *iterator) noValue() error {
+	if i.keysOnly {
+		return fmt.Errorf("value: %w: the iterator was opened for keys only", engine.ErrUnsupported)
+	}
+	return engine.ErrNotFound
 }
 
 // Err returns the first error met.

@@ -294,7 +294,7 @@ func (c *Command) chooseSections(r *runner) error {
 		}
 		sizes = chosen
 	}
-	loops, rounds := 0.25, 3
+	loops, rounds := 0.2, 5
 	if !quick {
 		loops, rounds = 1, 5
 	}

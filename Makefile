@@ -22,13 +22,13 @@ build: deps-libraries ## build bin/orbit-cli with every engine
 	go build -tags "$(tags)" -ldflags "$(ldflags)" -o bin/orbit-cli ./cmd/orbit-cli
 
 test: deps-libraries deps-chromium ## all tests, with a summary that counts what was skipped
-	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg --hide-summary=output -- -tags "$(tags)" -timeout 20m ./...
+	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -tags "$(tags)" -timeout 20m ./...
 	$(MAKE) --no-print-directory race
 
 # Under the race detector the suites run on fewer random operations; see
 # enginetest.Target.Operations.
 race: deps-libraries ## the concurrent parts under the race detector
-	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg --hide-summary=output -- -race -tags "$(tags)" -timeout 20m $(RACE)
+	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -tags "$(tags)" -timeout 20m $(RACE)
 RACE ?= ./engine/... ./bench/...
 
 lint: deps-libraries ## imports, gofmt, vet, staticcheck, docstrings

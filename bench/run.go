@@ -407,14 +407,19 @@ func hashName(s string) (h uint64) {
 	return h
 }
 
-// estimate is about how long the sections will take.
+// estimate is about how long the sections will take. Of the engines, about half
+// have a given durability class.
 func (r *runner) estimate() time.Duration {
+	const share = 0.5
 	var seconds float64
 	for _, s := range r.sections {
 		for _, c := range s.cells {
 			loops := 2.0
 			if c.workload.rate > 0 {
 				loops = 1
+			}
+			if c.writes {
+				loops *= share
 			}
 			seconds += loops * s.loops * float64(s.rounds*len(r.engines))
 		}

@@ -16,15 +16,14 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
-	// The random case is shorter than its default: every commit writes the whole
-	// freelist, which open snapshots let grow, so that time grows with the square
-	// of the length. The flushed class is the same code with two flushes more.
+	// The flushed class is the same code with two flushes more, so that a short
+	// random run will do there.
 	for _, c := range []struct {
 		name       string
 		options    bbolt.Options
 		operations int
 	}{
-		{"nosync", bbolt.Options{NoSync: true}, 20000},
+		{"nosync", bbolt.Options{NoSync: true}, 0},
 		{"sync", bbolt.Options{}, 5000},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -31,6 +31,9 @@ race: deps-libraries ## the concurrent parts under the race detector
 	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -tags "$(tags)" -timeout 20m $(RACE)
 RACE ?= ./engine/... ./bench/...
 
+test-long: deps-libraries ## the random runs of every engine and class at 100,000 operations; some take minutes
+	ORBIT_TEST_OPERATIONS=100000 go test -tags "$(tags)" -timeout 60m -run Conformance ./engine/...
+
 lint: deps-libraries ## imports, gofmt, vet, staticcheck, docstrings
 	go test -tags "$(tags)" ./internal/lint
 
@@ -73,4 +76,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build test race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help
+.PHONY: build test test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"testing"
 
 	"github.com/orbit-persistence/orbit/engine"
@@ -32,9 +33,17 @@ type Case struct {
 	run  func(*session)
 }
 
-// Run runs every case as a subtest, each in a directory of its own.
+// Run runs every case as a subtest, each in a directory of its own. The
+// environment variable ORBIT_TEST_OPERATIONS overrides Target.Operations.
 func Run(t *testing.T, target Target) {
 	t.Helper()
+	if text := os.Getenv("ORBIT_TEST_OPERATIONS"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			t.Fatalf("ORBIT_TEST_OPERATIONS is %q; a number of operations", text)
+		}
+		target.Operations = n
+	}
 	for _, c := range Cases() {
 		t.Run(c.Name, func(t *testing.T) {
 			if err := c.Run(t.Context(), target, t.TempDir()); err != nil {

@@ -68,7 +68,7 @@ func BenchmarkRecovery(b *testing.B) {
 			if err := store.Close(); err != nil {
 				b.Fatal(err)
 			}
-			b.Skip("nothing of it outlives its process")
+			b.Skip("SKIPPED: nothing of this engine outlives its process")
 		}
 		if _, err := c.load(); err != nil {
 			b.Fatal(err)
@@ -108,7 +108,7 @@ func eachEngine(b *testing.B, run func(*testing.B, Engine, dataset)) {
 	if kind == "contents" {
 		dir, err := ContentsDir()
 		if err != nil {
-			b.Skip(err)
+			b.Skipf("SKIPPED: %v", err)
 		}
 		if err := prepareContents(dir, spec); err != nil {
 			b.Fatal(err)

@@ -1,0 +1,84 @@
+package crash_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/orbit-persistence/orbit/torture/crash"
+	"github.com/orbit-persistence/orbit/torture/internal/tiny"
+	"github.com/orbit-persistence/orbit/torture/target"
+	"github.com/orbit-persistence/orbit/torture/workload"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func run(t *testing.T, d tiny.Defect, work int64) target.Result {
+	t.Helper()
+	result, err := crash.Mode(context.Background(), target.Run{Engine: tiny.Target(d), Seed: 1, Work: work})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%v in %v", result.Counts, result.Elapsed)
+	return result
+}
+
+// TestSound: an engine that keeps its promises passes.
+func TestSound(t *testing.T) {
+	result := run(t, tiny.None, 40)
+	for _, f := range result.Failures {
+		t.Errorf("%s\n%s\n%s\n%s", f.What, f.Workload, f.Command, f.Trace)
+	}
+	for _, c := range result.Counts {
+		if c.N == 0 {
+			t.Errorf("no %s", c.Name)
+		}
+	}
+}
+
+// TestDefects: each planted defect is found, as what it is, and its replay string
+// gives it again.
+func TestDefects(t *testing.T) {
+	for _, c := range []struct {
+		defect tiny.Defect
+		fault  workload.Fault
+	}{
+		{tiny.AckBeforeSync, workload.Lost},
+		{tiny.BufferedInMemory, workload.Lost},
+		{tiny.NoDirectorySync, workload.Lost},
+		{tiny.NoChecksum, workload.Wrong},
+		{tiny.PastTorn, workload.Wrong},
+		{tiny.EarlyTruncate, workload.NotOpened},
+		{tiny.SplitBatch, workload.Wrong},
+		{tiny.UnsafeRecovery, workload.Lost},
+		{tiny.NoTailSync, workload.Wrong},
+		{tiny.NoLock, workload.NotLocked},
+		{tiny.Panics, workload.Panicked},
+		{tiny.Unopenable, workload.NotOpened},
+		{tiny.BackwardsShort, workload.Disagrees},
+		{tiny.SequenceReset, workload.SequenceBack},
+		{tiny.SharedSnapshot, workload.BadSnapshot},
+		{tiny.UnsyncedCopy, workload.BadCopy},
+	} {
+		t.Run(string(c.defect), func(t *testing.T) {
+			result := run(t, c.defect, 3000)
+			if len(result.Failures) != 1 {
+				t.Fatalf("%d failures", len(result.Failures))
+			}
+			f := result.Failures[0]
+			t.Logf("%s\n%s%s", f.What, f.Workload, f.Command)
+			if !strings.Contains(f.What, string(c.fault)) {
+				t.Errorf("found as %q, not as %q", f.What, c.fault)
+			}
+			if f.Trace == "" {
+				t.Error("no trace")
+			}
+			_, replay, _ := strings.Cut(f.Command, "--replay ")
+			again, err := crash.Replay(context.Background(), tiny.Target(c.defect), replay)
+			if err != nil || again.What != f.What || again.Trace != f.Trace && c.fault != workload.Panicked {
+				t.Errorf("replayed: %v, %q", err, again.What)
+			}
+		})
+	}
+}

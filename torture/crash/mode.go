@@ -1,0 +1,317 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs/simdisk"
+	"github.com/orbit-persistence/orbit/torture/internal/workers"
+	"github.com/orbit-persistence/orbit/torture/target"
+	"github.com/orbit-persistence/orbit/torture/workload"
+)
+
+// Name is the mode's.
+const Name = "crash"
+
+// more is the number of workloads beyond the exhaustive ones where a run does
+// not say.
+const more = 200
+
+// able returns why an engine cannot be put on a simulated disk.
+func able(e target.Engine) error {
+	switch {
+	case e.Missing != "":
+		return fmt.Errorf("%w: %s: %s", engine.ErrUnsupported, e.Name, e.Missing)
+	case e.OpenOn == nil:
+		return fmt.Errorf("%w: %s does not run on a simulated disk", engine.ErrUnsupported, e.Name)
+	}
+	return nil
+}
+
+// traits asks an engine that it opens on a disk of its own.
+func traits(e target.Engine) (t engine.Traits, err error) {
+	d, err := newDisk(e, 0)
+	if err != nil {
+		return t, err
+	}
+	err = workload.Guard(func() error {
+		opened, err := e.OpenOn(d, Directory)
+		if err != nil {
+			return fmt.Errorf("open %s on an empty disk: %w", e.Name, err)
+		}
+		t = opened.Traits()
+		return opened.Close()
+	})
+	return t, err
+}
+
+// plan is the workloads of a run, by number.
+type plan struct {
+	seed     uint64
+	traits   engine.Traits
+	alphabet []workload.Op
+	pairs    []int
+}
+
+func newPlan(seed uint64, t engine.Traits) *plan {
+	p := &plan{seed: seed, traits: t, alphabet: workload.Alphabet(t)}
+	// In the order of the seed, so that a part of them is a fair one.
+	p.pairs = rand.New(rand.NewPCG(seed, 2)).Perm(len(p.alphabet) * len(p.alphabet))
+	return p
+}
+
+// exhaustive returns the number of workloads of one and two operations.
+func (p *plan) exhaustive() int64 { return int64(len(p.alphabet) + len(p.pairs)) }
+
+// workload returns the one with that number, and the density of its cuts.
+func (p *plan) workload(i int64) (workload.Workload, density) {
+	n := int64(len(p.alphabet))
+	if i < n {
+		return workload.Workload{p.alphabet[i]}, dense
+	}
+	if i -= n; i < n*n {
+		pair := p.pairs[i]
+		return workload.Workload{p.alphabet[pair/int(n)], p.alphabet[pair%int(n)]}, dense
+	}
+	i -= n * n
+	seed := mix(p.seed, uint64(i))
+	random := rand.New(rand.NewPCG(seed, 3))
+	if i%2 == 1 {
+		return workload.Random(seed, 20+random.IntN(180), p.traits), large
+	}
+	w := make(workload.Workload, 3)
+	for j := range w {
+		w[j] = p.alphabet[random.IntN(len(p.alphabet))]
+	}
+	return w, sampled
+}
+
+// run is one run of the mode.
+type run struct {
+	store
+	target.Run
+	plan   *plan
+	limit  int64 // number of workloads; 0: until the deadline
+	ends   time.Time
+	next   atomic.Int64
+	counts counts
+	halt   atomic.Bool
+
+	mu     sync.Mutex
+	failed map[int64]found // by the number of the workload
+}
+
+type found struct {
+	w workload.Workload
+	f *failure
+}
+
+// task is what a worker does now.
+type task struct {
+	w    workload.Workload
+	path []cut
+}
+
+// Mode explores crashes on simulated disks. Work counts workloads: those of one
+// and two operations, which are explored at every moment, come first, then
+// larger ones; 0 is all of the small ones and 200 more. It ends at the first
+// failure, which it shrinks. Images are told apart within a workload.
+func Mode(ctx context.Context, r target.Run) (target.Result, error) {
+	result := target.Result{Mode: Name, Engine: r.Engine.Name}
+	start := time.Now()
+	if err := able(r.Engine); err != nil {
+		result.LeftOut = append(result.LeftOut, err.Error())
+		return result, nil
+	}
+	m := &run{Run: r, failed: make(map[int64]found)}
+	m.engine = r.Engine
+	var err error
+	if m.traits, err = traits(r.Engine); err != nil {
+		return result, err
+	}
+	if !m.traits.Persistent {
+		result.LeftOut = append(result.LeftOut, r.Engine.Name+" keeps nothing: there is nothing to recover")
+		return result, nil
+	}
+	m.plan = newPlan(r.Seed, m.traits)
+	switch {
+	case r.Budget > 0:
+		m.ends = start.Add(r.Budget)
+	case r.Work > 0:
+		m.limit = r.Work
+	default:
+		m.limit = m.plan.exhaustive() + more
+	}
+	hung := m.workers(ctx)
+	// Beside an engine that hangs, others may still be at work.
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return result, err
+	}
+	done := m.counts.workloads.Load()
+	result.Counts = []target.Count{
+		{Name: "workloads", N: done},
+		{Name: "crash points", N: m.counts.points.Load()},
+		{Name: "crash images", N: m.counts.images.Load()},
+		{Name: "distinct images", N: m.counts.distinct.Load()},
+		{Name: "crashes during recovery", N: m.counts.nested.Load()},
+	}
+	if small := m.plan.exhaustive(); done < small && len(m.failed) == 0 && hung == nil {
+		result.LeftOut = append(result.LeftOut, fmt.Sprintf("%d of %d workloads of one and two operations: they are beyond the work or the budget of this run", small-done, small))
+	}
+	if hung != nil {
+		result.Failures = append(result.Failures, *hung)
+	}
+	// The same seed reports the same failure, whichever worker came first.
+	least := int64(-1)
+	for i := range m.failed {
+		if least < 0 || i < least {
+			least = i
+		}
+	}
+	if least >= 0 {
+		f, err := m.shrink(ctx, m.failed[least])
+		if err != nil {
+			return result, err
+		}
+		result.Failures = append(result.Failures, f)
+	}
+	result.Elapsed = time.Since(start)
+	return result, nil
+}
+
+// workers runs the workloads on all cores. It returns the failure of an engine
+// that hangs.
+func (m *run) workers(ctx context.Context) *target.Failure {
+	hang := workers.Run(workers.Patience, func(begin func(task)) { m.work(ctx, begin) }, m.progress)
+	if hang == nil {
+		return nil
+	}
+	m.halt.Store(true)
+	v := &workload.Violation{Fault: workload.Hung, Text: fmt.Sprintf("no end after %v", workers.Patience)}
+	f := m.report(v, hang.Stacks, hang.Task.w, m.Seed, hang.Task.path)
+	return &f
+}
+
+func (m *run) progress() {
+	m.Report(m.counts.workloads.Load(), m.limit, fmt.Sprintf("workloads, %d images", m.counts.distinct.Load()))
+}
+
+// over reports whether no further image is to be made.
+func (m *run) over() bool {
+	return m.halt.Load() || !m.ends.IsZero() && time.Now().After(m.ends)
+}
+
+// work takes workloads until there are no more.
+func (m *run) work(ctx context.Context, begin func(task)) {
+	for ctx.Err() == nil && !m.over() {
+		i := m.next.Add(1) - 1
+		if m.limit > 0 && i >= m.limit {
+			return
+		}
+		w, d := m.plan.workload(i)
+		tell := func(path []cut) { begin(task{w, path}) }
+		tell(nil)
+		x := &explorer{store: m.store, seed: m.Seed, again: 8, everywhere: 256, counts: &m.counts, doing: tell, stop: m.over}
+		f := x.workload(ctx, w, d, i > 0)
+		if f == nil {
+			if !m.over() {
+				m.counts.workloads.Add(1)
+			}
+			continue
+		}
+		m.mu.Lock()
+		m.failed[i] = found{w, f}
+		m.mu.Unlock()
+		m.halt.Store(true)
+	}
+}
+
+// workload does one workload and makes its cuts. Where last, those of a small one
+// begin with its last operation.
+func (x *explorer) workload(ctx context.Context, w workload.Workload, d density, last bool) *failure {
+	r, history, err := record(ctx, x.engine, w, x.seed)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return &failure{err: err}
+	}
+	x.history = history
+	// The marks are two for the open and two for each operation before the last.
+	if last && d.exhaustive {
+		r.from = r.marks[2*len(w)].event
+	}
+	return x.explore(ctx, r, d, nil)
+}
+
+// shrinkImages bounds the images made to try a smaller workload, and
+// shrinkWorkloads the workloads tried.
+const (
+	shrinkImages    = 3000
+	shrinkWorkloads = 150
+)
+
+// shrink makes a failure small, and then its cuts simple.
+func (m *run) shrink(ctx context.Context, f found) (target.Failure, error) {
+	fault := workload.FaultOf(f.f.err)
+	if fault == "" {
+		return target.Failure{}, f.f.err
+	}
+	attempt := func(w workload.Workload) *failure {
+		var c counts
+		x := &explorer{
+			store: m.store, seed: m.Seed, counts: &c, doing: func([]cut) {},
+			stop: func() bool { return c.images.Load() > shrinkImages || ctx.Err() != nil },
+		}
+		if len(f.f.path) > 1 {
+			x.again, x.everywhere = 1, 4
+		}
+		d := sampled
+		if len(w) <= 2 {
+			d = dense
+		}
+		if g := x.workload(ctx, w, d, false); g != nil && workload.FaultOf(g.err) == fault {
+			return g
+		}
+		return nil
+	}
+	w := workload.Shrink(f.w, shrinkWorkloads, func(w workload.Workload) bool {
+		g := attempt(w)
+		if g != nil {
+			f.f = g
+		}
+		return g != nil
+	})
+	path := f.f.path
+	for i := range path {
+		for j := range path[i].fates {
+			if path[i].fates[j] == simdisk.Kept {
+				continue
+			}
+			simpler := slices.Clone(path)
+			simpler[i].fates = slices.Clone(path[i].fates)
+			simpler[i].fates[j] = simdisk.Kept
+			failed, _, err := m.replay(ctx, w, m.Seed, simpler)
+			if err == nil && workload.FaultOf(failed) == fault {
+				path = simpler
+			}
+		}
+	}
+	failed, trace, err := m.replay(ctx, w, m.Seed, path)
+	if err != nil && !errors.Is(err, engine.ErrInvalid) {
+		return target.Failure{}, err
+	}
+	if failed == nil {
+		failed = fmt.Errorf("%w (it did not happen again: the engine does not do the same each time)", f.f.err)
+	}
+	return m.report(failed, trace, w, m.Seed, path), nil
+}

@@ -1,0 +1,113 @@
+// Package target says what the torture harness works on, an engine and how it
+// is opened, and what a mode of torture reports.
+package target
+
+import (
+	"context"
+	"time"
+
+	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs"
+)
+
+// Engine is one engine under torture.
+type Engine struct {
+	// Name is the engine's short name, as the tools take it.
+	Name string
+	// Missing says why this build lacks the engine, and how to get it; "" if it
+	// does not.
+	Missing string
+	// Open opens, or makes, a store in a directory of the real disk.
+	Open func(dir string) (engine.Engine, error)
+	// OpenOn does the same on any file system. It must be deterministic: the same
+	// calls of the engine make the same calls of the file system. Nil where the
+	// engine cannot; it then takes part on the real disk alone.
+	OpenOn func(fsys vfs.FS, dir string) (engine.Engine, error)
+	// MayExit: an error of the device may end the process. Modes that inject
+	// errors run such an engine in a child.
+	MayExit bool
+	// Foreign engines are not this project's. What they do under faults outside
+	// their contract is reported, not judged.
+	Foreign bool
+}
+
+// Run is what a mode is given.
+type Run struct {
+	Engine Engine
+	// Seed fixes every choice of the run.
+	Seed uint64
+	// Budget is how long to go on. 0 is a fixed amount of work.
+	Budget time.Duration
+	// Work is that amount, in units of the mode; 0 is the mode's default.
+	Work int64
+	// Progress is told how far the run is; of is 0 where the end is not known. It
+	// may be nil, and must return soon.
+	Progress func(done, of int64, what string)
+	// Directory is an empty directory of the real disk, for the run alone.
+	Directory string
+}
+
+// Report tells Progress, if there is one.
+func (r Run) Report(done, of int64, what string) {
+	if r.Progress != nil {
+		r.Progress(done, of, what)
+	}
+}
+
+// Mode is a way of torture. Its error means that the harness itself could not
+// work; what the engine did wrong is in the result.
+type Mode func(ctx context.Context, r Run) (Result, error)
+
+// Result is what a mode found out about an engine.
+type Result struct {
+	Mode   string `json:"mode"`
+	Engine string `json:"engine"`
+	// Counts are in the order in which they are printed.
+	Counts   []Count   `json:"counts"`
+	Failures []Failure `json:"failures,omitempty"`
+	// Observed is what a foreign engine did under faults outside its contract.
+	Observed []string `json:"observed,omitempty"`
+	// LeftOut names what could not be run here, and why.
+	LeftOut []string      `json:"left_out,omitempty"`
+	Elapsed time.Duration `json:"elapsed_ns"`
+}
+
+// Count is a number of a summary: "crash images", "faults injected", "unknown".
+type Count struct {
+	Name string `json:"name"`
+	N    int64  `json:"n"`
+}
+
+// Add adds n to the count of that name, which it appends if it is new.
+func (r *Result) Add(name string, n int64) {
+	for i := range r.Counts {
+		if r.Counts[i].Name == name {
+			r.Counts[i].N += n
+			return
+		}
+	}
+	r.Counts = append(r.Counts, Count{name, n})
+}
+
+// Get returns the count of that name, 0 if there is none.
+func (r *Result) Get(name string) int64 {
+	for _, c := range r.Counts {
+		if c.Name == name {
+			return c.N
+		}
+	}
+	return 0
+}
+
+// Failure is a promise that was broken.
+type Failure struct {
+	// What was promised, and what was found instead.
+	What string `json:"what"`
+	Seed uint64 `json:"seed"`
+	// Workload is the shrunk workload as text.
+	Workload string `json:"workload,omitempty"`
+	// Command replays the failure.
+	Command string `json:"command"`
+	// Trace is what reached the disk, as text.
+	Trace string `json:"trace,omitempty"`
+}

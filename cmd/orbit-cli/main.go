@@ -8,28 +8,32 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/orbit-persistence/orbit/bench"
+	"github.com/orbit-persistence/orbit/torture"
+	"github.com/orbit-persistence/orbit/torture/target"
 )
 
 // commands are the command line; each command's Run gets what it needs bound.
 type commands struct {
 	Bench       bench.Command       `cmd:"" help:"Measure the engines side by side and write the comparison table."`
 	BenchSpread bench.SpreadCommand `cmd:"" help:"Tell how far the ratios between engines moved between runs of the bench."`
+	Torture     torture.Command     `cmd:"" help:"Crash, kill and corrupt the engines, and prove what survives."`
 }
 
 func main() {
-	engines := bench.Standard()
-	bench.RunChild(engines) // does not return in a child of the bench
-	os.Exit(run(os.Args[1:], engines))
+	engines, targets := bench.Standard(), torture.Standard()
+	bench.RunChild(engines) // does not return in a child of the bench; likewise below
+	torture.RunChild(targets)
+	os.Exit(run(os.Args[1:], engines, targets))
 }
 
 // run returns the exit code: 2 for a mistake in the call, 1 for a failure.
-func run(args []string, engines []bench.Engine) int {
+func run(args []string, engines []bench.Engine, targets []target.Engine) int {
 	var c commands
 	parser, err := kong.New(&c,
 		kong.Name("orbit-cli"),
 		kong.Description("Orbit: a persistence system and a workbench for storage engines."),
 		kong.BindTo(context.Background(), (*context.Context)(nil)),
-		kong.Bind(engines),
+		kong.Bind(engines, targets),
 	)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "orbit-cli: %v\n", err)
@@ -42,7 +46,7 @@ func run(args []string, engines []bench.Engine) int {
 	}
 	if err := call.Run(); err != nil {
 		fmt.Fprintf(os.Stderr, "orbit-cli: %v\n", err)
-		if bench.IsUsage(err) {
+		if bench.IsUsage(err) || torture.IsUsage(err) {
 			return 2
 		}
 		return 1

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/orbit-persistence/orbit/bench"
+	"github.com/orbit-persistence/orbit/torture"
 )
 
 // asCLI makes the test binary be orbit-cli, so that exit codes and output are
@@ -16,6 +17,7 @@ const asCLI = "ORBIT_TEST_AS_CLI"
 
 func TestMain(m *testing.M) {
 	bench.RunChild(bench.Standard())
+	torture.RunChild(torture.Standard())
 	if os.Getenv(asCLI) != "" {
 		main()
 	}
@@ -46,6 +48,8 @@ func TestBadCalls(t *testing.T) {
 		"--dir":                   {"bench", "--engines", "memory", "--data", "lease", "--dir", "/not/there"},
 		"two results":             {"bench-spread", "main.go"},
 		"not a result":            {"bench-spread", "main.go", "main_test.go"},
+		`unknown engine "rock"`:   {"torture", "--engines", "rock"},
+		`unknown mode "crashes"`:  {"torture", "--modes", "crashes"},
 	} {
 		code, stdout, stderr := orbit(t, args...)
 		if code != 2 || !strings.Contains(stderr, what) || strings.Count(stderr, "\n") != 1 || stdout != "" {

@@ -36,8 +36,9 @@ func mix(a, b uint64) uint64 {
 
 // density says how many cuts to make.
 type density struct {
-	// exhaustive: each subset of up to mostPending units.
-	exhaustive bool
+	// subsets is the largest number of pending units of which each subset is
+	// taken; 0 is never.
+	subsets int
 	// samples is the number of mixtures where not each subset is taken.
 	samples int
 	// points is the number of events to cut at, chosen by the seed; 0 is all.
@@ -45,13 +46,13 @@ type density struct {
 }
 
 var (
-	dense   = density{exhaustive: true, samples: 64}
+	dense   = density{subsets: 12, samples: 64}
 	sampled = density{samples: 64}
 	large   = density{samples: 16, points: 32}
-	once    = density{samples: 1, points: 1}
+	// Those of cuts during a recovery.
+	everywhere = density{subsets: 6, samples: 16}
+	once       = density{samples: 1, points: 1}
 )
-
-const mostPending = 12
 
 // cuts goes through the log of r and calls visit for each cut of that density,
 // with the walk at its event and with what is right there. It ends early when
@@ -87,13 +88,18 @@ func cuts(r *recording, d density, seed uint64, visit func(w *simdisk.Walk, c cu
 			continue // each image was made at the event before
 		}
 		last = m
-		more := func(fates []simdisk.Fate) bool { return visit(w, cut{at, fates}, m) }
+		more := func(fates []simdisk.Fate) bool {
+			if r.ordered {
+				orderNames(units, fates)
+			}
+			return visit(w, cut{at, fates}, m)
+		}
 		switch {
 		case d.points == 1:
 			if !more(mixture(random, len(units))) {
 				return
 			}
-		case d.exhaustive && len(units) <= mostPending:
+		case len(units) <= d.subsets:
 			if !subsets(added, more) || !torn(units, more) {
 				return
 			}
@@ -102,6 +108,20 @@ func cuts(r *recording, d density, seed uint64, visit func(w *simdisk.Walk, c cu
 				return
 			}
 		}
+	}
+}
+
+// orderNames loses each name behind one that is lost.
+func orderNames(units []simdisk.Unit, fates []simdisk.Fate) {
+	lost := false
+	for i, u := range units {
+		if u.Kind != simdisk.Name {
+			continue
+		}
+		if lost {
+			fates[i] = simdisk.Lost
+		}
+		lost = lost || fates[i] == simdisk.Lost
 	}
 }
 

@@ -28,15 +28,23 @@
 //
 // All that happens on the image is recorded in its turn, and the power is cut
 // during that, and once more during the recovery after it: at a sampled moment
-// for a share of the images, at every moment for a smaller share. What was
+// for a share of the images, the first time at every moment for a smaller share. What was
 // acknowledged before the first cut must survive them all. What the first
 // recovery showed may be less after the second cut, unless a flush was
 // acknowledged in between.
 //
+// # Engines that are not ours
+//
+// Package vfs promises no order between names that are not durable, and our
+// engines are held to that. Others are written for file systems with a journal,
+// which keeps names in order, so that a name is lost for them only with all later
+// ones; and the directory of the store is there, durably, before they begin. What
+// they still get wrong is observed, not judged.
+//
 // # Which workloads
 //
-// All of one and two operations over a small alphabet; then, in turn, one of
-// three operations and a large one, by the seed. The cuts of a small workload
+// All of one and two operations over a small alphabet, mixed with some of three
+// operations and with large ones, by the seed; then those alone. The cuts of a small workload
 // lie in its last operation and in the close: those before are the cuts of a
 // workload with one operation less. (Bornholdt and others, CrashMonkey, OSDI
 // 2018, found most crash bugs with three operations or fewer.)

@@ -28,9 +28,9 @@ type explorer struct {
 	store
 	seed uint64
 	// again is how many images there are for each one that is cut during its
-	// recovery at one moment, and everywhere for each that is cut at all moments.
-	again, everywhere uint64
-	counts            *counts
+	// recovery at one moment, and all for each that is cut at all moments.
+	again, all uint64
+	counts     *counts
 	// doing is told of each image before its recovery.
 	doing func(path []cut)
 	// stop ends the exploration.
@@ -92,8 +92,8 @@ func (x *explorer) explore(ctx context.Context, r *recording, d density, path []
 		known[hash] = seen{shown.Number, m.copies}
 		if len(trail) < deepest {
 			switch {
-			case x.everywhere > 0 && seed/16%x.everywhere == 0:
-				found = x.explore(ctx, next, dense, trail)
+			case x.all > 0 && len(path) == 0 && seed/16%x.all == 0:
+				found = x.explore(ctx, next, everywhere, trail)
 			case x.again > 0 && seed/16%x.again == 0:
 				found = x.explore(ctx, next, once, trail)
 			}

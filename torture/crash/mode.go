@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -67,23 +68,35 @@ func newPlan(seed uint64, t engine.Traits) *plan {
 	return p
 }
 
-// exhaustive returns the number of workloads of one and two operations.
-func (p *plan) exhaustive() int64 { return int64(len(p.alphabet) + len(p.pairs)) }
+// exhaustive returns the number of workloads that a run needs to have done all of
+// one and two operations: one of four, after the first, is larger.
+func (p *plan) exhaustive() int64 {
+	return int64(len(p.alphabet) + (len(p.pairs)+2)/3*4)
+}
+
+// small reports whether the workload with that number is of one or two
+// operations, and which it is.
+func (p *plan) small(i int64) (workload.Workload, bool) {
+	n := int64(len(p.alphabet))
+	if i < n {
+		return workload.Workload{p.alphabet[i]}, true
+	}
+	i -= n
+	if at := i/4*3 + i%4; i%4 < 3 && at < n*n {
+		pair := p.pairs[at]
+		return workload.Workload{p.alphabet[pair/int(n)], p.alphabet[pair%int(n)]}, true
+	}
+	return nil, false
+}
 
 // workload returns the one with that number, and the density of its cuts.
 func (p *plan) workload(i int64) (workload.Workload, density) {
-	n := int64(len(p.alphabet))
-	if i < n {
-		return workload.Workload{p.alphabet[i]}, dense
+	if w, small := p.small(i); small {
+		return w, dense
 	}
-	if i -= n; i < n*n {
-		pair := p.pairs[i]
-		return workload.Workload{p.alphabet[pair/int(n)], p.alphabet[pair%int(n)]}, dense
-	}
-	i -= n * n
 	seed := mix(p.seed, uint64(i))
 	random := rand.New(rand.NewPCG(seed, 3))
-	if i%2 == 1 {
+	if seed&1 == 1 {
 		return workload.Random(seed, 20+random.IntN(180), p.traits), large
 	}
 	w := make(workload.Workload, 3)
@@ -91,6 +104,16 @@ func (p *plan) workload(i int64) (workload.Workload, density) {
 		w[j] = p.alphabet[random.IntN(len(p.alphabet))]
 	}
 	return w, sampled
+}
+
+// left counts the small workloads that are not among the first done.
+func (p *plan) left(done int64) (n int64) {
+	for i := done; i < p.exhaustive(); i++ {
+		if _, small := p.small(i); small {
+			n++
+		}
+	}
+	return n
 }
 
 // run is one run of the mode.
@@ -102,7 +125,9 @@ type run struct {
 	ends   time.Time
 	next   atomic.Int64
 	counts counts
-	halt   atomic.Bool
+	// last is the number of the last workload that is still to be done: those
+	// before a failure are finished, so that each run finds the same first one.
+	last atomic.Int64
 
 	mu     sync.Mutex
 	failed map[int64]found // by the number of the workload
@@ -119,10 +144,9 @@ type task struct {
 	path []cut
 }
 
-// Mode explores crashes on simulated disks. Work counts workloads: those of one
-// and two operations, which are explored at every moment, come first, then
-// larger ones; 0 is all of the small ones and 200 more. It ends at the first
-// failure, which it shrinks. Images are told apart within a workload.
+// Mode explores crashes on simulated disks. Work counts workloads; 0 is as many as
+// it takes to do all of one and two operations, and 200 more. It ends at the first
+// failure, which it shrinks; that of an engine that is not ours is observed. Images are told apart within a workload.
 func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 	result := target.Result{Mode: Name, Engine: r.Engine.Name}
 	start := time.Now()
@@ -141,13 +165,15 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 		return result, nil
 	}
 	m.plan = newPlan(r.Seed, m.traits)
-	switch {
-	case r.Budget > 0:
+	m.last.Store(math.MaxInt64)
+	if r.Budget > 0 {
 		m.ends = start.Add(r.Budget)
-	case r.Work > 0:
+	} else {
 		m.limit = r.Work
-	default:
-		m.limit = m.plan.exhaustive() + more
+		if m.limit == 0 {
+			m.limit = m.plan.exhaustive() + more
+		}
+		m.last.Store(m.limit - 1)
 	}
 	hung := m.workers(ctx)
 	// Beside an engine that hangs, others may still be at work.
@@ -164,8 +190,8 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 		{Name: "distinct images", N: m.counts.distinct.Load()},
 		{Name: "crashes during recovery", N: m.counts.nested.Load()},
 	}
-	if small := m.plan.exhaustive(); done < small && len(m.failed) == 0 && hung == nil {
-		result.LeftOut = append(result.LeftOut, fmt.Sprintf("%d of %d workloads of one and two operations: they are beyond the work or the budget of this run", small-done, small))
+	if left := m.plan.left(done); left > 0 && len(m.failed) == 0 && hung == nil {
+		result.LeftOut = append(result.LeftOut, fmt.Sprintf("%d workloads of one and two operations: they are beyond the work or the budget of this run", left))
 	}
 	if hung != nil {
 		result.Failures = append(result.Failures, *hung)
@@ -182,7 +208,11 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 		if err != nil {
 			return result, err
 		}
-		result.Failures = append(result.Failures, f)
+		if r.Engine.Foreign {
+			result.Observed = append(result.Observed, f.What+"\n"+f.Workload+f.Command)
+		} else {
+			result.Failures = append(result.Failures, f)
+		}
 	}
 	result.Elapsed = time.Since(start)
 	return result, nil
@@ -195,7 +225,7 @@ func (m *run) workers(ctx context.Context) *target.Failure {
 	if hang == nil {
 		return nil
 	}
-	m.halt.Store(true)
+	m.last.Store(-1)
 	v := &workload.Violation{Fault: workload.Hung, Text: fmt.Sprintf("no end after %v", workers.Patience)}
 	f := m.report(v, hang.Stacks, hang.Task.w, m.Seed, hang.Task.path)
 	return &f
@@ -205,33 +235,36 @@ func (m *run) progress() {
 	m.Report(m.counts.workloads.Load(), m.limit, fmt.Sprintf("workloads, %d images", m.counts.distinct.Load()))
 }
 
-// over reports whether no further image is to be made.
-func (m *run) over() bool {
-	return m.halt.Load() || !m.ends.IsZero() && time.Now().After(m.ends)
+// over reports whether no further image of a workload is to be made.
+func (m *run) over(i int64) bool {
+	return i > m.last.Load() || !m.ends.IsZero() && time.Now().After(m.ends)
 }
 
 // work takes workloads until there are no more.
 func (m *run) work(ctx context.Context, begin func(task)) {
-	for ctx.Err() == nil && !m.over() {
+	for ctx.Err() == nil {
 		i := m.next.Add(1) - 1
-		if m.limit > 0 && i >= m.limit {
+		if m.over(i) {
 			return
 		}
 		w, d := m.plan.workload(i)
 		tell := func(path []cut) { begin(task{w, path}) }
 		tell(nil)
-		x := &explorer{store: m.store, seed: m.Seed, again: 8, everywhere: 256, counts: &m.counts, doing: tell, stop: m.over}
+		x := &explorer{
+			store: m.store, seed: m.Seed, again: 8, all: 128, counts: &m.counts, doing: tell,
+			stop: func() bool { return m.over(i) },
+		}
 		f := x.workload(ctx, w, d, i > 0)
 		if f == nil {
-			if !m.over() {
+			if !m.over(i) {
 				m.counts.workloads.Add(1)
 			}
 			continue
 		}
 		m.mu.Lock()
 		m.failed[i] = found{w, f}
+		m.last.Store(min(m.last.Load(), i))
 		m.mu.Unlock()
-		m.halt.Store(true)
 	}
 }
 
@@ -247,7 +280,7 @@ func (x *explorer) workload(ctx context.Context, w workload.Workload, d density,
 	}
 	x.history = history
 	// The marks are two for the open and two for each operation before the last.
-	if last && d.exhaustive {
+	if last && d == dense {
 		r.from = r.marks[2*len(w)].event
 	}
 	return x.explore(ctx, r, d, nil)
@@ -273,7 +306,7 @@ func (m *run) shrink(ctx context.Context, f found) (target.Failure, error) {
 			stop: func() bool { return c.images.Load() > shrinkImages || ctx.Err() != nil },
 		}
 		if len(f.f.path) > 1 {
-			x.again, x.everywhere = 1, 4
+			x.again, x.all = 1, 4
 		}
 		d := sampled
 		if len(w) <= 2 {

@@ -28,6 +28,9 @@ type recording struct {
 	marks []mark
 	// from is the event before which no cuts are made.
 	from int
+	// ordered: names become durable in the order in which they were made, as in a
+	// journal.
+	ordered bool
 }
 
 func (r *recording) mark(label string, accept, kept workload.Accept, copies int) {
@@ -57,7 +60,7 @@ func record(ctx context.Context, e target.Engine, w workload.Workload, seed uint
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &recording{disk: d}
+	r := &recording{disk: d, ordered: e.Foreign}
 	note := func(what string, b workload.Bounds) {
 		r.mark(what,
 			workload.Accept{Least: b.Flushed, Most: b.Begun},

@@ -36,7 +36,7 @@ type recovery struct {
 // run recovers, and returns the state that was shown first, and what was recorded
 // for cuts during it. Its error holds a *workload.Violation.
 func (r *recovery) run(ctx context.Context) (workload.State, *recording, error) {
-	rec := &recording{disk: r.image}
+	rec := &recording{disk: r.image, ordered: r.engine.Foreign}
 	w := workload.Recovery{
 		Open: openOn(r.engine, r.image), Directory: Directory, Traits: r.traits, History: r.history,
 		Accept: r.accept, Copies: r.copies, Depth: r.depth, Second: r.seed%8 == 0,

@@ -1,0 +1,80 @@
+package torture
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/memory"
+	"github.com/orbit-persistence/orbit/engine/pebbledb"
+	"github.com/orbit-persistence/orbit/engine/peers/badger"
+	"github.com/orbit-persistence/orbit/engine/peers/bbolt"
+	"github.com/orbit-persistence/orbit/engine/peers/lmdb"
+	"github.com/orbit-persistence/orbit/engine/rocks"
+	"github.com/orbit-persistence/orbit/engine/vfs"
+	"github.com/orbit-persistence/orbit/torture/example"
+	"github.com/orbit-persistence/orbit/torture/target"
+)
+
+// Standard returns the project's engines and peers, set up so small that little
+// data makes them flush, compact and recycle.
+func Standard() []target.Engine {
+	return []target.Engine{
+		{
+			Name: "example",
+			Open: func(dir string) (engine.Engine, error) {
+				return example.Open(context.Background(), dir, example.Options{CheckpointBytes: 1 << 20})
+			},
+			OpenOn: func(fsys vfs.FS, dir string) (engine.Engine, error) {
+				return example.Open(context.Background(), dir, example.Options{
+					FS: fsys, Inline: true, SegmentBytes: 16 << 10, CheckpointBytes: 2 << 10,
+				})
+			},
+		},
+		{
+			Name: "memory",
+			Open: func(string) (engine.Engine, error) { return memory.Open(), nil },
+		},
+		{
+			Name:    "pebble",
+			Foreign: true,
+			Open: func(dir string) (engine.Engine, error) {
+				return pebbledb.Open(dir, pebbledb.Options{CacheBytes: 8 << 20, MemTableBytes: 256 << 10})
+			},
+		},
+		{
+			Name:    "rocksdb",
+			Missing: missingUnless(rocks.Available, "rocksdb"),
+			Foreign: true, MayExit: true, // Debian's library has its assertions on
+			Open: func(dir string) (engine.Engine, error) {
+				return rocks.Open(dir, rocks.Options{CacheBytes: 8 << 20, WriteBufferBytes: 256 << 10})
+			},
+		},
+		{
+			Name:    "bbolt",
+			Foreign: true, MayExit: true, // it reads through a mapping
+			Open: func(dir string) (engine.Engine, error) { return bbolt.Open(dir, bbolt.Options{}) },
+		},
+		{
+			Name:    "lmdb",
+			Missing: missingUnless(lmdb.Available, "lmdb"),
+			Foreign: true, MayExit: true, // it reads through a mapping
+			Open: func(dir string) (engine.Engine, error) { return lmdb.Open(dir, lmdb.Options{}) },
+		},
+		{
+			Name:    "badger",
+			Foreign: true, MayExit: true, // it reads and logs through mappings
+			Open: func(dir string) (engine.Engine, error) {
+				return badger.Open(dir, badger.Options{CacheBytes: 8 << 20, MemTableBytes: 4 << 20})
+			},
+		},
+	}
+}
+
+// missingUnless says how to get an engine that this build lacks.
+func missingUnless(available bool, tag string) string {
+	if available {
+		return ""
+	}
+	return fmt.Sprintf("built without it; run `make deps-bench`, then build with -tags %s (`make build` does)", tag)
+}

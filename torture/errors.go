@@ -1,0 +1,26 @@
+package torture
+
+import (
+	"errors"
+	"fmt"
+)
+
+// UsageError is a mistake in how torture was called: one line to the user, and
+// exit code 2.
+type UsageError struct{ err error }
+
+// Error implements error.
+func (e *UsageError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error beneath, for errors.Is.
+func (e *UsageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &UsageError{fmt.Errorf(format, args...)}
+}
+
+// IsUsage reports whether err is a UsageError.
+func IsUsage(err error) bool {
+	var u *UsageError
+	return errors.As(err, &u)
+}

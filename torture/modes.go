@@ -1,0 +1,80 @@
+package torture
+
+import (
+	"context"
+	"slices"
+
+	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/torture/crash"
+	"github.com/orbit-persistence/orbit/torture/errors"
+	"github.com/orbit-persistence/orbit/torture/linear"
+	"github.com/orbit-persistence/orbit/torture/mutants"
+	"github.com/orbit-persistence/orbit/torture/rot"
+	"github.com/orbit-persistence/orbit/torture/target"
+)
+
+// mode is a way of torture, as --modes takes it.
+type mode struct {
+	name, about string
+	run         target.Mode
+	// unfit says why the mode has nothing to say about an engine; "" if it has.
+	unfit func(target.Engine, engine.Traits) string
+	// replay does again what a replay string of the mode says, which begins with
+	// its name and a dot. It returns a zero Failure if the engine now keeps its
+	// promises. Nil where the seed replays a failure.
+	replay func(ctx context.Context, e target.Engine, text string) (target.Failure, error)
+	// alone: the mode chooses what it works on itself, and runs once.
+	alone bool
+}
+
+// modes are in the order in which they run: the cheapest first.
+var modes = []mode{
+	{
+		name: crash.Name, run: crash.Mode, replay: crash.Replay, unfit: onSimulatedDisk,
+		about: "power cuts on a simulated disk, at every moment and with every outcome",
+	},
+	{
+		name: errors.Name, run: errors.Mode, replay: errors.Replay, unfit: onSimulatedDisk,
+		about: "an error at every I/O call in turn: EIO, ENOSPC, short, failed flush; once and for good",
+	},
+	{
+		name: rot.Name, run: rot.Mode, replay: rot.Replay, unfit: onSimulatedDisk,
+		about: "every sector in turn flipped, zeroed, swapped, misdirected or stale",
+	},
+	{
+		name: "linear", run: linear.Mode, unfit: anyEngine,
+		about: "histories of many clients, judged by three checkers",
+	},
+}
+
+// modesWith returns the modes, and last the one that judges them all, which writes
+// its matrix into out.
+func modesWith(out string) []mode {
+	var names []string
+	for _, m := range modes {
+		names = append(names, m.name)
+	}
+	return append(slices.Clone(modes), mode{
+		name: "mutants", run: mutants.Mode(names, out), alone: true,
+		about: "defects seeded into the code, each of which another mode must find",
+	})
+}
+
+// onSimulatedDisk is the unfit of modes that bring their own disk.
+func onSimulatedDisk(e target.Engine, t engine.Traits) string {
+	if e.OpenOn == nil && t.Persistent {
+		return "it does not run on a simulated disk"
+	}
+	return onDisk(e, t)
+}
+
+// onDisk is the unfit of modes about what survives.
+func onDisk(_ target.Engine, t engine.Traits) string {
+	if !t.Persistent {
+		return "it keeps nothing"
+	}
+	return ""
+}
+
+// anyEngine is the unfit of modes for all engines.
+func anyEngine(target.Engine, engine.Traits) string { return "" }

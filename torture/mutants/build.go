@@ -1,0 +1,155 @@
+package mutants
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// mutated returns the files of the overlay under their paths from the root: each
+// file that mutants change, and one more in each of their packages.
+func mutated(root string, all []Mutant) (map[string]string, error) {
+	files := map[string][]Mutant{}
+	for _, m := range all {
+		files[m.File] = append(files[m.File], m)
+	}
+	overlay := map[string]string{}
+	for name, of := range files {
+		source, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			return nil, fmt.Errorf("mutant %s: %w", of[0].Name, err)
+		}
+		text, err := seed(string(source), of)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		overlay[name] = text
+		file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.PackageClauseOnly)
+		if err != nil {
+			return nil, err
+		}
+		overlay[filepath.Join(filepath.Dir(name), "mutant_on.go")] = strings.ReplaceAll(switches, "PACKAGE", file.Name.Name)
+	}
+	return overlay, nil
+}
+
+// switches is the file that each package with mutants gets.
+const switches = `package PACKAGE
+
+import (
+	"os"
+	"slices"
+	"strings"
+)
+
+var mutantsOn = strings.Split(os.Getenv("ORBIT_MUTANT"), ",")
+
+func mutantOn(name string) bool { return slices.Contains(mutantsOn, name) }
+
+func mutantPick[T any](name string, defect, sound T) T {
+	if mutantOn(name) {
+		return defect
+	}
+	return sound
+}
+
+var _ = mutantPick[int]
+`
+
+// seed replaces the Old of each mutant by its New. The line numbers stay.
+func seed(source string, of []Mutant) (string, error) {
+	type edit struct {
+		at int
+		m  Mutant
+	}
+	var edits []edit
+	for _, m := range of {
+		if n := strings.Count(source, m.Old); n != 1 {
+			return "", fmt.Errorf("mutant %s is stale: its Old stands there %d times, not once:\n%s", m.Name, n, m.Old)
+		}
+		if strings.Count(m.Old, "\n") != strings.Count(m.New, "\n") {
+			return "", fmt.Errorf("mutant %s: Old and New differ in their number of lines", m.Name)
+		}
+		if !strings.Contains(m.New, "MUTANT") && !strings.Contains(m.New, "PICK(") {
+			return "", fmt.Errorf("mutant %s: New does not ask whether it is on", m.Name)
+		}
+		edits = append(edits, edit{strings.Index(source, m.Old), m})
+	}
+	slices.SortFunc(edits, func(a, b edit) int { return cmp.Compare(a.at, b.at) })
+	var b strings.Builder
+	at := 0
+	for _, e := range edits {
+		if e.at < at {
+			return "", fmt.Errorf("mutant %s changes what another one changes", e.m.Name)
+		}
+		b.WriteString(source[at:e.at])
+		name := strconv.Quote(e.m.Name)
+		b.WriteString(strings.NewReplacer("MUTANT", "mutantOn("+name+")", "PICK(", "mutantPick("+name+", ").Replace(e.m.New))
+		at = e.at + len(e.m.Old)
+	}
+	b.WriteString(source[at:])
+	return b.String(), nil
+}
+
+// Build builds the program with every mutant, and all sites that can be switched
+// off, from the module's source at root. Everything it needs lies in dir, an
+// empty directory; it returns the program's path.
+func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) {
+	files, err := mutated(root, append(slices.Clone(all), siteMutants...))
+	if err != nil {
+		return "", err
+	}
+	for name, text := range siteFiles {
+		files[name] = text
+	}
+	files["torture/mutants/program/main.go"] = "package main\n\nimport \"github.com/orbit-persistence/orbit/torture\"\n\nfunc main() { torture.Main() }\n"
+	replace := map[string]string{}
+	n := 0
+	for name, text := range files {
+		n++
+		file := filepath.Join(dir, fmt.Sprintf("%d.go", n))
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		replace[filepath.Join(root, name)] = file
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	list, program := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "mutants")
+	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-o", program, "./torture/mutants/program")
+	cmd.Dir = root
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("build the mutants: %w\n%s", err, out.String())
+	}
+	return program, nil
+}
+
+// Root returns the directory of the module's source, which the tools of Go find
+// from the working directory. Without it no mutant can be built.
+func Root(ctx context.Context) (string, error) {
+	const module = "github.com/orbit-persistence/orbit"
+	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module)
+	out, err := cmd.Output()
+	dir := strings.TrimSpace(string(out))
+	if err != nil || dir == "" {
+		return "", fmt.Errorf("the source of %s is not found from here, and the mutants cannot be built: %w", module, err)
+	}
+	return dir, nil
+}

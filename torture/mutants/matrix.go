@@ -1,0 +1,178 @@
+package mutants
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Matrix is the outcome of a run: mutants by detectors.
+type Matrix struct {
+	Seed     uint64    `json:"seed"`
+	Modes    []string  `json:"modes"`
+	Mutants  []Verdict `json:"mutants"`
+	Sites    []Verdict `json:"sites"`
+	Seconds  float64   `json:"seconds"`
+	Unjudged []string  `json:"unjudged,omitempty"`
+}
+
+// Wrong returns the verdicts that are not what was expected.
+func (m *Matrix) Wrong() []Verdict {
+	return slices.DeleteFunc(slices.Concat(m.Mutants, m.Sites), func(v Verdict) bool { return v.Wrong == "" })
+}
+
+// Killed counts the defects that were found, and all.
+func (m *Matrix) Killed() (killed, of int) {
+	for _, v := range m.Mutants {
+		if v.Class != Equivalent {
+			of++
+			if v.Wrong == "" {
+				killed++
+			}
+		}
+	}
+	return killed, of
+}
+
+// Config says what to judge, and with what.
+type Config struct {
+	// Program is what Build built, Directory one that exists, for scratch.
+	Program, Directory string
+	Seed               uint64
+	Mutants            []Mutant
+	// Modes are those that exist. A mutant is held against those of its own that
+	// do, and is unjudged if there are none.
+	Modes []string
+	// Quick gives each mode one small run.
+	Quick bool
+	// Ends bounds the run, if it is not zero: what is left then is unjudged.
+	Ends time.Time
+	// Progress is told what is judged next; it may be nil.
+	Progress func(done, of int, what string)
+}
+
+// siteModes are what a site that is switched off is held against.
+var siteModes = []string{"crash", "rot"}
+
+// Run judges the mutants, and all sites that the modes meet.
+func Run(ctx context.Context, c Config) (*Matrix, error) {
+	started := time.Now()
+	r := &runner{program: c.Program, dir: c.Directory, seed: c.Seed, quick: c.Quick}
+	m := &Matrix{Seed: c.Seed, Modes: c.Modes}
+	if err := r.baseline(ctx, c.Modes); err != nil {
+		return nil, err
+	}
+	bySite := intersect(siteModes, c.Modes)
+	sites, err := r.sites(ctx, bySite)
+	if err != nil {
+		return nil, err
+	}
+	begin := func(done int, what string) (over bool) {
+		if c.Progress != nil {
+			c.Progress(done, len(c.Mutants)+len(sites), what)
+		}
+		return !c.Ends.IsZero() && time.Now().After(c.Ends)
+	}
+	for i, mutant := range c.Mutants {
+		over := begin(i, mutant.Name)
+		with, known := found(m.Mutants, mutant.With)
+		mutant.Modes = intersect(mutant.Modes, c.Modes)
+		if over || len(mutant.Modes) == 0 || mutant.Class == Harness && !known {
+			m.Unjudged = append(m.Unjudged, mutant.Name)
+			continue
+		}
+		var v Verdict
+		if mutant.Class == Harness {
+			v, err = r.harness(ctx, mutant, with)
+		} else {
+			v, err = r.mutant(ctx, mutant)
+		}
+		if err != nil {
+			return nil, err
+		}
+		m.Mutants = append(m.Mutants, v)
+	}
+	for i, site := range sites {
+		if begin(len(c.Mutants)+i, site) {
+			m.Unjudged = append(m.Unjudged, site)
+			continue
+		}
+		v, err := r.site(ctx, site, bySite)
+		if err != nil {
+			return nil, err
+		}
+		m.Sites = append(m.Sites, v)
+	}
+	m.Seconds = time.Since(started).Seconds()
+	return m, nil
+}
+
+// found returns the verdict on a mutant that was found. One of the harness can
+// only be noticed by a defect that is.
+func found(verdicts []Verdict, name string) (Verdict, bool) {
+	i := slices.IndexFunc(verdicts, func(v Verdict) bool { return v.Name == name && len(v.Found) > 0 })
+	if i < 0 {
+		return Verdict{}, false
+	}
+	return verdicts[i], true
+}
+
+// intersect returns those of a that are in b.
+func intersect(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(x string) bool { return !slices.Contains(b, x) })
+}
+
+// Write writes kill-matrix.md and kill-matrix.json into a directory.
+func (m *Matrix) Write(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "kill-matrix.json"), append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "kill-matrix.md"), []byte(m.Markdown()), 0o644)
+}
+
+// Markdown returns the matrix as tables.
+func (m *Matrix) Markdown() string {
+	var b strings.Builder
+	killed, of := m.Killed()
+	off := 0
+	for _, v := range m.Sites {
+		if len(v.Found) > 0 {
+			off++
+		}
+	}
+	fmt.Fprintf(&b, "# Kill matrix\n\n%d of %d seeded defects found, %d of %d sites that were switched off; seed %d, %.0f s.\n", killed, of, off, len(m.Sites), m.Seed, m.Seconds)
+	fmt.Fprintf(&b, "A cross is a mode that failed, a dot one that did not; a mutant is given to the next mode only if the one before did not find it. Runs are with seeds of their own.\n")
+	for _, t := range []struct {
+		title    string
+		verdicts []Verdict
+	}{{"Mutants", m.Mutants}, {"Sites switched off", m.Sites}} {
+		fmt.Fprintf(&b, "\n## %s\n\n| class | mutant | breaks | %s | runs | s | how it was found |\n|---|---|---|%s---|---|---|\n", t.title, strings.Join(m.Modes, " | "), strings.Repeat("---|", len(m.Modes)))
+		for _, v := range t.verdicts {
+			fmt.Fprintf(&b, "| %s | %s | %s |", v.Class, v.Name, v.Breaks)
+			for _, mode := range m.Modes {
+				fmt.Fprintf(&b, " %s |", map[bool]string{true: "×", false: "·"}[slices.Contains(v.Found, mode)])
+			}
+			how := v.How
+			if v.Wrong != "" {
+				how = "**" + v.Wrong + "** " + how
+			}
+			fmt.Fprintf(&b, " %d | %.1f | %s |\n", v.Runs, v.Seconds, strings.ReplaceAll(how, "|", "\\|"))
+		}
+	}
+	if len(m.Unjudged) > 0 {
+		fmt.Fprintf(&b, "\nNot judged: %s.\n", strings.Join(m.Unjudged, ", "))
+	}
+	return b.String()
+}

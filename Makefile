@@ -59,6 +59,9 @@ bench: deps-bench build ## the comparison table on real data, in under 10 minute
 bench-full: deps-bench build build-rocksdb-release ## more sizes, caches and tunings, and the release build of RocksDB; hours
 	bin/orbit-cli bench --profile full --rocksdb-release bin/orbit-cli-rocksdb-release --out results/full
 
+torture: build ## every mode of torture over every engine, a fixed amount of work, and the kill matrix
+	bin/orbit-cli torture
+
 ## What the targets install
 
 deps-bench: ## RocksDB, LMDB, Debian's Contents index
@@ -76,4 +79,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build test test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help
+.PHONY: build torture test test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

@@ -183,19 +183,21 @@ func (e *Engine) apply(ctx context.Context, b *engine.Batch, d engine.Durability
 		return err
 	}
 	defer e.life.RUnlock()
-	sequence, err := e.sequence(ctx, b, check)
+	sequence, err := e.sequence(ctx, b, d, check)
 	if err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
 	// Outside the lock, so that one flush serves all who wait for it.
-	if err := e.log.Commit(sequence, d); err != nil {
-		return fmt.Errorf("apply: commit %d: %w", sequence, err)
+	if d == engine.Flushed {
+		if err := e.log.Flush(sequence); err != nil {
+			return fmt.Errorf("apply: commit %d: %w", sequence, err)
+		}
 	}
 	return nil
 }
 
 // sequence gives b its place in the commit order, in the log and in the map.
-func (e *Engine) sequence(ctx context.Context, b *engine.Batch, check func() error) (uint64, error) {
+func (e *Engine) sequence(ctx context.Context, b *engine.Batch, d engine.Durability, check func() error) (uint64, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -216,7 +218,7 @@ func (e *Engine) sequence(ctx context.Context, b *engine.Batch, check func() err
 			return 0, err
 		}
 	}
-	sequence, err := e.log.Append(ctx, b.Encoded())
+	sequence, err := e.log.Append(ctx, b.Encoded(), d)
 	if err != nil {
 		return 0, err
 	}

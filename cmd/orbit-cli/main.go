@@ -16,6 +16,7 @@ import (
 type commands struct {
 	Bench       bench.Command       `cmd:"" help:"Measure the engines side by side and write the comparison table."`
 	BenchSpread bench.SpreadCommand `cmd:"" help:"Tell how far the ratios between engines moved between runs of the bench."`
+	Inspect     inspectCommand      `cmd:"" help:"Print what is in the files of a store, and verify it."`
 	Torture     torture.Command     `cmd:"" help:"Crash, kill and corrupt the engines, and prove what survives."`
 }
 

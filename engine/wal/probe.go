@@ -13,15 +13,13 @@ import (
 
 const (
 	probeFlushes = 9
-	// probeGain is how much faster the other method must be to be taken instead.
-	probeGain = 0.8
+	probeGain    = 0.8
 	// probeEvery is how often the log looks again, while it flushes.
 	probeEvery = time.Minute
 )
 
-// probe returns the faster method of flushing in a directory, by overwriting the
-// last bytes of a slot that nobody uses. The method in use now, if there is one,
-// stays unless the other is faster by a margin.
+// probe returns the faster method of flushing in a directory, by writing to a slot
+// that nobody uses. now is the method in use, Probe if there is none yet.
 func probe(fsys vfs.FS, dir string, s slot, now FlushMethod) (FlushMethod, error) {
 	f, err := openFile(fsys, filepath.Join(dir, segmentName(s.id)), true)
 	if err != nil {
@@ -34,42 +32,57 @@ func probe(fsys vfs.FS, dir string, s slot, now FlushMethod) (FlushMethod, error
 	if err != nil {
 		return 0, fmt.Errorf("probe the flush of %s: %w", dir, err)
 	}
-	direct, sync := float64(times[0]), float64(times[1])
-	switch now {
-	case Direct:
-		direct *= probeGain
-	case SyncData:
-		sync *= probeGain
+	// Direct writes keep their speed when the processors are busy; flushes of the
+	// page cache do not. So they must be faster by a margin, to be taken or kept.
+	margin := probeGain
+	if now == SyncData {
+		margin = 1
 	}
-	if sync < direct {
+	if float64(times[1]) < margin*float64(times[0]) {
 		return SyncData, nil
 	}
 	return Direct, nil
 }
 
-// measure returns the median time of a flush, direct and by SyncData.
+// measure returns the median time of a flush as the log would do it, direct and by
+// SyncData: each writes behind the one before.
 func measure(f segmentFile, size int64) (median [2]time.Duration, err error) {
-	block := vfs.AlignedBuffer(headBytes, headBytes)
+	unit := int64(max(leastUnit, f.direct.Alignment().Offset))
+	block := vfs.AlignedBuffer(int(unit), headBytes)
+	m, err := f.cached.Map(0, int(size))
+	if errors.Is(err, engine.ErrUnsupported) {
+		m = nil
+	} else if err != nil {
+		return median, err
+	}
+	store := func(off int64) error {
+		if m != nil {
+			return m.Write(block[:recordHeader], int(off))
+		}
+		_, err := f.cached.WriteAt(block[:recordHeader], off, vfs.Plain)
+		return err
+	}
 	var times [2][]time.Duration
-	for range probeFlushes {
+	for i := int64(0); i < probeFlushes && err == nil; i++ {
 		begin := time.Now()
-		if _, err := f.direct.WriteAt(block, size-headBytes, vfs.DSync); err != nil {
-			return median, err
-		}
+		_, err = f.direct.WriteAt(block, i*unit, vfs.DSync)
 		middle := time.Now()
-		if _, err := f.cached.WriteAt(block, size-headBytes, vfs.Plain); err != nil {
-			return median, err
+		if err == nil {
+			err = store(size/2 + i*unit)
 		}
-		if err := f.cached.SyncData(); err != nil {
-			return median, err
+		if err == nil {
+			err = f.cached.SyncData()
 		}
 		times[0], times[1] = append(times[0], middle.Sub(begin)), append(times[1], time.Since(middle))
 	}
+	if m != nil {
+		err = errors.Join(err, m.Close())
+	}
 	for i := range times {
 		slices.Sort(times[i])
-		median[i] = times[i][probeFlushes/2]
+		median[i] = times[i][len(times[i])/2]
 	}
-	return median, nil
+	return median, err
 }
 
 // directUnit returns the unit of direct writes to a slot's file; ErrUnsupported

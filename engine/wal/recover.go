@@ -65,6 +65,8 @@ type recovery struct {
 	chain  []foundSlot         // the live segments, ascending
 	claim  uint64              // the highest sequence known to have been flushed
 	closed bool                // the log was closed, and nothing is wrong with it
+
+	readOnly bool // change nothing in the sinks
 }
 
 // foundSlot is a slot as it was found in a sink.
@@ -126,7 +128,7 @@ func (r *recovery) lookAt(dir string) (map[int]foundSlot, error) {
 		if err := r.ctx.Err(); err != nil {
 			return nil, err
 		}
-		if strings.HasSuffix(name, suffix+temporary) {
+		if strings.HasSuffix(name, suffix+temporary) && !r.readOnly {
 			if err := removeIfThere(r.fs, filepath.Join(dir, name)); err != nil {
 				return nil, err
 			}
@@ -154,6 +156,9 @@ func (r *recovery) lookAt(dir string) (map[int]foundSlot, error) {
 		if s.used {
 			r.claim = max(r.claim, s.durable)
 		}
+	}
+	if r.readOnly {
+		return slots, nil
 	}
 	// The names of slots that an earlier process made may not be durable yet.
 	return slots, r.fs.SyncDir(dir)
@@ -336,7 +341,12 @@ func (r *recovery) replayChain() error {
 		if !whole && r.claim >= max(scan.sequence, r.after+1) {
 			return vfs.NewError("read", r.path(r.reference(s), s), int64(scan.off), fmt.Errorf("%w: record %d, and records up to %d were flushed; restore the file, or the store from a backup", engine.ErrCorrupt, scan.sequence, r.claim))
 		}
-		if err := r.level(s, ahead[k], scan.off, patched); err != nil {
+		end := scan.off
+		if !whole && !r.closed {
+			// What a sink has behind a torn end must not count once its head is there.
+			end = len(ahead[k].data)
+		}
+		if err := r.level(s, ahead[k], end, patched); err != nil {
 			return err
 		}
 		if !whole {
@@ -401,8 +411,8 @@ func (r *recovery) patch(s foundSlot, scan *scanner, src *source) bool {
 		if ahead.run(other, 0, nil); ahead.sequence == scan.sequence && !ahead.closed {
 			continue
 		}
-		from := scan.off &^ (leastUnit - 1)
-		copy(src.data[from:other.filled], other.data[from:other.filled])
+		// Not a byte before: there the other may be damaged.
+		copy(src.data[scan.off:other.filled], other.data[scan.off:other.filled])
 		src.mu.Lock()
 		src.filled, src.err = max(src.filled, other.filled), other.err
 		src.mu.Unlock()

@@ -277,10 +277,14 @@ func (l *Log) newSalt(s *segment) (uint64, error) {
 	}
 	// Whatever an earlier use left behind, it left after it had its salt.
 	data := make([]byte, s.slot.bytes)
-	if _, err := s.files[l.inSync()[0]].cached.ReadAt(data, 0); err != nil {
-		return 0, err
+	var salt uint64
+	for _, i := range l.inSync() {
+		if _, err := s.files[i].cached.ReadAt(data, 0); err != nil {
+			return 0, err
+		}
+		salt = scramble(salt + uint64(checksum.Of(data)))
 	}
-	return uint64(checksum.Of(data)), nil
+	return salt, nil
 }
 
 // Release tells that the records up to sequence are durable elsewhere. The space

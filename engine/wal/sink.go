@@ -60,10 +60,11 @@ func (b *batch) writeTo(sink int) error {
 
 // start begins the goroutine of a sink. It ends at stop.
 func (k *sink) start(index int) {
-	k.work, k.ended = make(chan sinkWork), make(chan struct{})
+	work, ended := make(chan sinkWork), make(chan struct{})
+	k.work, k.ended = work, ended
 	go func() {
-		defer close(k.ended)
-		for w := range k.work {
+		defer close(ended)
+		for w := range work {
 			w.done <- sinkResult{index, w.batch.writeTo(index)}
 		}
 	}()

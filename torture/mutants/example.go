@@ -25,14 +25,14 @@ var exampleMutants = []Mutant{
 	{
 		Name: "example/ack-before-flush", Class: Durability, File: exampleEngine, Modes: []string{"crash", "powercut"},
 		Breaks: "a flushed commit is acknowledged when it is buffered",
-		Old:    "	sequence, err := e.sequence(ctx, b, check)\n",
-		New:    "	if MUTANT { d = max(d, engine.Buffered) }; sequence, err := e.sequence(ctx, b, check)\n",
+		Old:    "	sequence, err := e.sequence(ctx, b, d, check)\n",
+		New:    "	if MUTANT { d = max(d, engine.Buffered) }; sequence, err := e.sequence(ctx, b, d, check)\n",
 	},
 	{
 		Name: "example/ack-from-memory", Class: Durability, File: exampleEngine, Modes: []string{"crash", "kill"},
-		Breaks: "no commit waits for its class",
-		Old:    "	if err := e.log.Commit(",
-		New:    "	if MUTANT {} else if err := e.log.Commit(",
+		Breaks: "a buffered commit is acknowledged from the memory of the process",
+		Old:    "	sequence, err := e.log.Append(ctx, b.Encoded(), d)\n",
+		New:    "	sequence, err := e.log.Append(ctx, b.Encoded(), PICK(engine.Flushed, d))\n",
 	},
 	{
 		Name: "example/sync-does-nothing", Class: Durability, File: exampleEngine, Modes: []string{"crash"},

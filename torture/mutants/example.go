@@ -157,8 +157,8 @@ var exampleMutants = []Mutant{
 	{
 		Name: "example/visible-before-logged", Class: Errors, File: exampleEngine, Modes: []string{"errors"},
 		Breaks: "a batch that found no space is visible all the same",
-		Old:    "	sequence, err := e.log.Append(ctx, b.Encoded())\n",
-		New:    "	if MUTANT { e.change(b, e.newest.Load().sequence+1); e.publish(e.newest.Load().sequence+1) }; sequence, err := e.log.Append(ctx, b.Encoded())\n",
+		Old:    "	sequence, err := e.log.Append(ctx, b.Encoded(), d)\n",
+		New:    "	if MUTANT { e.change(b, e.newest.Load().sequence+1); e.publish(e.newest.Load().sequence+1) }; sequence, err := e.log.Append(ctx, b.Encoded(), d)\n",
 	},
 
 	// Isolation

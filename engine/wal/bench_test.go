@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -244,4 +245,41 @@ func BenchmarkReplay(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(records*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrecords/s")
+}
+
+// BenchmarkMirrored compares one sink with two. ORBIT_BENCH_SINKS names two
+// directories, best on devices of their own, separated by a colon; without it both
+// are on one device, where the figure says little.
+func BenchmarkMirrored(b *testing.B) {
+	var dirs []string
+	if list := os.Getenv("ORBIT_BENCH_SINKS"); list != "" {
+		for _, parent := range filepath.SplitList(list) {
+			dir, err := os.MkdirTemp(parent, "wal")
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { os.RemoveAll(dir) })
+			dirs = append(dirs, dir)
+		}
+	} else {
+		dirs = []string{benchDir(b), benchDir(b)}
+	}
+	for _, writers := range []int{1, 16} {
+		for n := 1; n <= len(dirs); n++ {
+			b.Run(fmt.Sprintf("writers=%d/sinks=%d", writers, n), func(b *testing.B) {
+				var sinks []string
+				for _, parent := range dirs[:n] {
+					dir, err := os.MkdirTemp(parent, "sink")
+					if err != nil {
+						b.Fatal(err)
+					}
+					sinks = append(sinks, dir)
+				}
+				l := openBench(b, wal.Options{Sinks: sinks})
+				times := closedLoop(b, l, writers, 0)
+				b.ReportMetric(float64(times[len(times)/2].Microseconds()), "p50-us")
+				b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-us")
+			})
+		}
+	}
 }

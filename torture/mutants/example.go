@@ -30,9 +30,9 @@ var exampleMutants = []Mutant{
 	},
 	{
 		Name: "example/ack-from-memory", Class: Durability, File: exampleEngine, Modes: []string{"crash", "kill"},
-		Breaks: "a buffered commit is acknowledged from the memory of the process",
-		Old:    "	sequence, err := e.log.Append(ctx, b.Encoded(), d)\n",
-		New:    "	sequence, err := e.log.Append(ctx, b.Encoded(), PICK(engine.Flushed, d))\n",
+		Breaks: "a flushed commit is acknowledged from the memory of the process",
+		Old:    "		if err := e.log.Flush(",
+		New:    "		if MUTANT {} else if err := e.log.Flush(",
 	},
 	{
 		Name: "example/sync-does-nothing", Class: Durability, File: exampleEngine, Modes: []string{"crash"},

@@ -64,6 +64,8 @@ func TestDefects(t *testing.T) {
 		{tiny.SequenceReset, workload.SequenceBack},
 		{tiny.SharedSnapshot, workload.BadSnapshot},
 		{tiny.UnsyncedCopy, workload.BadCopy},
+		{tiny.KeepsBatch, workload.Wrong},
+		{tiny.KeepsBounds, workload.Wrong},
 	} {
 		t.Run(string(c.defect), func(t *testing.T) {
 			result := run(t, c.defect, 3000)

@@ -122,6 +122,12 @@ var exampleMutants = []Mutant{
 		Old:    "bytes.Clone(op.Value), sequence}",
 		New:    "PICK(op.Value, bytes.Clone(op.Value)), sequence}",
 	},
+	{
+		Name: "example/keeps-the-callers-bounds", Class: Isolation, File: exampleRead, Modes: []string{"crash", "linear"},
+		Breaks: "an iterator goes by bounds in memory that is the caller's again",
+		Old:    "	o.Lower, o.Upper = bytes.Clone(o.Lower), bytes.Clone(o.Upper)\n",
+		New:    "	if !MUTANT { o.Lower, o.Upper = bytes.Clone(o.Lower), bytes.Clone(o.Upper) }\n",
+	},
 
 	// Errors
 	{

@@ -8,7 +8,6 @@ import (
 	"github.com/orbit-persistence/orbit/torture/crash"
 	"github.com/orbit-persistence/orbit/torture/errors"
 	"github.com/orbit-persistence/orbit/torture/linear"
-	"github.com/orbit-persistence/orbit/torture/mutants"
 	"github.com/orbit-persistence/orbit/torture/rot"
 	"github.com/orbit-persistence/orbit/torture/target"
 )
@@ -55,7 +54,7 @@ func modesWith(out string) []mode {
 		names = append(names, m.name)
 	}
 	return append(slices.Clone(modes), mode{
-		name: "mutants", run: mutants.Mode(names, out), alone: true,
+		name: "mutants", run: judgeMutants(names, out), alone: true,
 		about: "defects seeded into the code, each of which another mode must find",
 	})
 }

@@ -196,6 +196,9 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 	if hung != nil {
 		result.Failures = append(result.Failures, *hung)
 	}
+	if m.counts.distinct.Load() == 0 && len(m.failed) == 0 && hung == nil {
+		result.Failures = append(result.Failures, target.Failure{What: "no crash image was made: nothing was tested", Seed: r.Seed})
+	}
 	// The same seed reports the same failure, whichever worker came first.
 	least := int64(-1)
 	for i := range m.failed {

@@ -59,6 +59,9 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 			break
 		}
 	}
+	if m.result.Get("operations") == 0 && err == nil && len(m.result.Failures) == 0 {
+		m.result.Failures = []target.Failure{{What: "no operation is in a history: nothing was tested", Seed: r.Seed}}
+	}
 	m.result.Elapsed = time.Since(start)
 	return m.result, err
 }

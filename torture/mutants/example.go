@@ -9,7 +9,7 @@ const (
 // exampleMutants are the defects of the example engine.
 var exampleMutants = []Mutant{
 	{
-		Name: "canary", Class: Canary, File: exampleRead, Modes: everyMode,
+		Name: "canary", Class: Canary, File: exampleRead, // by every mode
 		Breaks: "a get returns nothing for what is there",
 		Old:    "	return append(dst, n.value...), nil\n",
 		New:    "	return append(dst, PICK(nil, n.value)...), nil\n",
@@ -255,6 +255,3 @@ var exampleMutants = []Mutant{
 		New:    "	if e.lock, err = func() (io.Closer, error) { if MUTANT { return io.NopCloser(nil), nil }; return e.fs.Lock(dir) }(); err != nil {",
 	},
 }
-
-// everyMode is what must find the canary.
-var everyMode = []string{"crash", "linear", "rot", "errors", "kill", "powercut"}

@@ -53,11 +53,18 @@ var harnessMutants = []Mutant{
 		New:    "	if MUTANT { return harmless, nil }; failed, err := workload.Readable(e, want.Entries, corrupt)\n",
 	},
 	{
-		Name: "harness/refused-batches-are-not-looked-for", Class: Harness, With: "example/visible-before-logged",
-		File: "torture/workload/session.go", Modes: []string{"errors"},
-		Breaks: "a batch that a full disk refused is not looked for",
-		Old:    "		if readErr == nil && shown == s.number {\n			if full {\n",
-		New:    "		if readErr == nil && shown == s.number {\n			if full && !MUTANT {\n",
+		Name: "harness/no-power-cut-after-a-fault", Class: Harness, With: "example/dir-sync-error-ignored",
+		File: "torture/errors/fault.go", Modes: []string{"errors"},
+		Breaks: "no power is cut after a call that failed",
+		Old:    "	w := a.disk.Walk()\n",
+		New:    "	if MUTANT { return nil }; w := a.disk.Walk()\n",
+	},
+	{
+		Name: "harness/failed-flush-not-held-against-it", Class: Harness, With: "example/failed-flush-forgotten",
+		File: "torture/errors/fault.go", Modes: []string{"errors"},
+		Breaks: "after a failed flush writes may succeed",
+		Old:    "			a.poisoned = true\n",
+		New:    "			a.poisoned = !MUTANT\n",
 	},
 	{
 		Name: "harness/faults-never-fire", Class: Harness, File: "torture/errors/fault.go", Modes: []string{"errors"},

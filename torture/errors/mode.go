@@ -71,6 +71,10 @@ func everything(t engine.Traits) workload.Workload {
 	return append(w, put("d"), put("e"))
 }
 
+// foreignFaults is how many faults of a workload engines get that are not ours,
+// where a run has no budget.
+const foreignFaults = 150
+
 // run is one run of the mode.
 type run struct {
 	store
@@ -113,7 +117,7 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 		m.mu.Lock()
 		found := len(m.failures) > 0
 		m.mu.Unlock()
-		if m.ends.IsZero() && round >= max(1, r.Work) || m.over() || found {
+		if m.ends.IsZero() && round >= max(1, r.Work) || m.over() || found && !r.Engine.Foreign {
 			break
 		}
 		seed := r.Seed + uint64(round)
@@ -228,6 +232,15 @@ func (m *run) round(ctx context.Context, w workload.Workload, sites callSites, s
 			}
 		}
 	}
+	if m.engine.Foreign {
+		newRandom(seed, 7).Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
+		if all := len(faults); m.ends.IsZero() && all > foreignFaults {
+			faults = faults[:foreignFaults]
+			m.mu.Lock()
+			m.result.LeftOut = append(m.result.LeftOut, fmt.Sprintf("%d of %d faults of a workload: a sample, without a budget", all-foreignFaults, all))
+			m.mu.Unlock()
+		}
+	}
 	var next, done atomic.Int64
 	hang := workers.Run(workers.Patience, func(begin func(failing)) {
 		for ctx.Err() == nil && !m.over() {
@@ -268,9 +281,15 @@ func (m *run) attempt(ctx context.Context, w workload.Workload, f failing, sites
 	} else if ctx.Err() == nil {
 		m.result.Add("did not fire", 1)
 	}
+	if a.hung.Load() {
+		m.result.Add("hung until mended", 1)
+	}
 	m.mu.Unlock()
 	if ctx.Err() != nil {
 		return
+	}
+	if a.hung.Load() {
+		err = wrong(workload.Hung, nil, "no end after %v, until the disk was mended", patience)
 	}
 	// The calls of an engine that is not ours need not be the same each time.
 	if err == nil && !a.fired && !m.engine.Foreign {
@@ -286,6 +305,10 @@ func (m *run) attempt(ctx context.Context, w workload.Workload, f failing, sites
 		return
 	}
 	fault := workload.FaultOf(err)
+	if m.engine.Foreign { // it need not do the same again
+		m.fail(fault, m.report(err, w, seed, f, a.trace()))
+		return
+	}
 	// A smaller workload meets other calls, so each of the same method is tried.
 	w = workload.Shrink(w, 60, func(w workload.Workload) bool {
 		for nth := 1; nth <= f.nth; nth++ {

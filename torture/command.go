@@ -37,6 +37,7 @@ var errFound = errors.New("promises were broken; see above")
 // Run runs what was asked for and prints the report. A UsageError means that the
 // call is at fault, and nothing was run.
 func (c *Command) Run(ctx context.Context, engines []target.Engine) error {
+	tuneCollector()
 	return c.run(ctx, engines, modesWith(c.Out), os.Stdout, newProgress(os.Stderr))
 }
 

@@ -24,6 +24,11 @@ type Engine struct {
 	// file system. Nil where the engine cannot; it then takes part on the real disk
 	// alone.
 	OpenOn func(fsys vfs.FS, dir string) (engine.Engine, error)
+	// OpenOnPaths opens, or makes, a store whose data is on each of the directories,
+	// which are on devices of their own and need not all be there. What else it
+	// keeps is below PathsHome, on a device that stays. Nil where an engine has no
+	// such paths.
+	OpenOnPaths func(fsys vfs.FS, dirs []string) (engine.Engine, error)
 	// Transparent are prefixes of function names, with their package's path,
 	// between the engine and the file system: no I/O site is in them.
 	Transparent []string
@@ -34,6 +39,9 @@ type Engine struct {
 	// their contract is reported, not judged.
 	Foreign bool
 }
+
+// PathsHome is where a store of OpenOnPaths keeps what is not on its paths.
+const PathsHome = "/store"
 
 // Run is what a mode is given.
 type Run struct {

@@ -38,6 +38,9 @@ var errFound = errors.New("promises were broken; see above")
 // call is at fault, and nothing was run.
 func (c *Command) Run(ctx context.Context, engines []target.Engine) error {
 	tuneCollector()
+	if task := os.Getenv(childEnv); task != "" {
+		return serveChild(ctx, task, engines, modesWith(c.Out))
+	}
 	return c.run(ctx, engines, modesWith(c.Out), os.Stdout, newProgress(os.Stderr))
 }
 
@@ -118,9 +121,13 @@ func (c *Command) runTask(ctx context.Context, t task, budget time.Duration, dir
 	}
 	p.begin(t.mode.name, t.engine.Name)
 	started := time.Now()
-	result, err := t.mode.run(ctx, target.Run{
-		Engine: t.engine, Seed: c.Seed, Budget: budget, Work: c.Work, Progress: p.step, Directory: scratch,
-	})
+	r := target.Run{Engine: t.engine, Seed: c.Seed, Budget: budget, Work: c.Work, Progress: p.step, Directory: scratch}
+	var result target.Result
+	if c.Replay == "" && t.needsChildren() {
+		result, err = inChildren(ctx, t.mode.name, r)
+	} else {
+		result, err = t.mode.run(ctx, r)
+	}
 	result.Mode, result.Engine = t.mode.name, t.engine.Name
 	if result.Elapsed == 0 {
 		result.Elapsed = time.Since(started)

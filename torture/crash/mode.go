@@ -230,7 +230,7 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 			return result, err
 		}
 		if r.Engine.Foreign {
-			result.Observed = append(result.Observed, f.What+"\n"+f.Workload+f.Command)
+			result.Observed = append(result.Observed, string(workload.FaultOf(m.failed[least].f.err))+": "+f.What+"\n"+f.Workload+f.Command)
 		} else {
 			result.Failures = append(result.Failures, f)
 		}

@@ -94,7 +94,7 @@ func (f failing) explains(err error) bool {
 
 // patience is how long an engine that is not ours may take for a workload, which
 // takes milliseconds, before the disk is mended: many wait until it is.
-const patience = 3 * time.Second
+var patience = 3 * time.Second
 
 // attempt is a workload under one fault.
 type attempt struct {

@@ -106,8 +106,6 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 		return leave(e.Name + ": " + e.Missing)
 	case e.OpenOn == nil:
 		return leave(e.Name + " does not run on a simulated disk")
-	case e.MayExit:
-		return leave(e.Name + " may end the process when the disk fails: faults are injected into a child, on the real disk alone")
 	}
 	m.engine = r.Engine
 	if r.Budget > 0 {
@@ -138,8 +136,10 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 	// Beside an engine that hangs, others may still be at work.
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.result.Add("I/O sites", int64(len(m.coverage.sites)))
-	m.result.Tables = []target.Table{m.coverage.table()}
+	if !r.Engine.MayExit { // such a run is one of many, whose sites cannot be added up
+		m.result.Add("I/O sites", int64(len(m.coverage.sites)))
+		m.result.Tables = []target.Table{m.coverage.table()}
+	}
 	if !m.traits.Persistent && len(m.failures) == 0 {
 		return leave(r.Engine.Name + " keeps nothing on a disk")
 	}
@@ -149,7 +149,7 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 	for _, f := range m.order {
 		failure := m.failures[f]
 		if r.Engine.Foreign {
-			m.result.Observed = append(m.result.Observed, failure.What+"\n"+failure.Workload+failure.Command)
+			m.result.Observed = append(m.result.Observed, string(f)+": "+failure.What+"\n"+failure.Workload+failure.Command)
 		} else {
 			m.result.Failures = append(m.result.Failures, failure)
 		}
@@ -259,7 +259,7 @@ func (m *run) round(ctx context.Context, w workload.Workload, sites callSites, s
 		m.fail(workload.Hung, m.report(v, w, seed, hang.Task, hang.Stacks))
 		return nil
 	}
-	if left := int64(len(faults)) - done.Load(); left > 0 && ctx.Err() == nil {
+	if left := int64(len(faults)) - done.Load(); left > 0 && ctx.Err() == nil && !m.engine.Foreign {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.result.LeftOut = append(m.result.LeftOut, fmt.Sprintf("%d of %d faults of a workload: the budget was over", left, len(faults)))

@@ -242,8 +242,6 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 		return leave(e.Name + ": " + e.Missing)
 	case e.OpenOn == nil:
 		return leave(e.Name + " does not run on a simulated disk")
-	case e.MayExit:
-		return leave(e.Name + " may end the process when a file is damaged")
 	}
 	s, err := open(r.Engine)
 	if err != nil {
@@ -293,7 +291,7 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 	}
 	for _, f := range failures {
 		if r.Engine.Foreign {
-			result.Observed = append(result.Observed, fmt.Sprintf("not detected, after a %s: %v", closeName(f.im.clean), f.err))
+			result.Observed = append(result.Observed, fmt.Sprintf("%s: not detected, after a %s: %v", f.fault, closeName(f.im.clean), f.err))
 			continue
 		}
 		result.Failures = append(result.Failures, f.shrink(ctx))
@@ -387,7 +385,7 @@ func (im *image) run(ctx context.Context, result *target.Result, r target.Run, o
 			failures = append(failures, found{fault, im, all[i], err})
 		}
 	}
-	if left := int64(len(all)) - done.Load(); left > 0 && hang == nil && ctx.Err() == nil {
+	if left := int64(len(all)) - done.Load(); left > 0 && hang == nil && ctx.Err() == nil && !r.Engine.Foreign {
 		result.LeftOut = append(result.LeftOut, fmt.Sprintf("%d of %d damages of an image: the budget was over", left, len(all)))
 	}
 	return failures

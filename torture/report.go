@@ -126,7 +126,7 @@ func (r *report) print(w io.Writer) error {
 	r.printTotals(&b)
 	for _, x := range r.Results {
 		for _, o := range x.Observed {
-			fmt.Fprintf(&b, "\nOBSERVED, not judged: %s of %s\n%s\n", x.Mode, x.Engine, indented(o))
+			fmt.Fprintf(&b, "\nOBSERVED, not judged: %s of %s\n%s\n", x.Mode, x.Engine, indented(shortened(o)))
 		}
 	}
 	left := slices.Clone(r.LeftOut)
@@ -194,7 +194,11 @@ func (r *report) printMode(b *strings.Builder, mode string) {
 	for _, x := range of {
 		row := []string{x.Engine, x.verdict(), short(x.Elapsed)}
 		for _, c := range names.Counts {
-			row = append(row, grouped(x.Get(c.Name)))
+			cell := "-" // it does not count that
+			if slices.ContainsFunc(x.Counts, func(own target.Count) bool { return own.Name == c.Name }) {
+				cell = grouped(x.Get(c.Name))
+			}
+			row = append(row, cell)
 		}
 		rows = append(rows, row)
 	}
@@ -248,6 +252,16 @@ func printFailure(b *strings.Builder, x target.Result, f target.Failure) {
 	if f.Command != "" {
 		fmt.Fprintf(b, "  replay: %s\n", f.Command)
 	}
+}
+
+// shortened cuts what is observed to some lines; --json has all.
+func shortened(text string) string {
+	const most = 12
+	lines := strings.SplitAfter(text, "\n")
+	if len(lines) <= most {
+		return text
+	}
+	return strings.Join(lines[:most], "") + fmt.Sprintf("… and %d lines, which --json has", len(lines)-most)
 }
 
 func indented(text string) string {

@@ -239,7 +239,7 @@ func (m *Matrix) Markdown() string {
 			off++
 		}
 	}
-	fmt.Fprintf(&b, "# Kill matrix\n\n%d of %d seeded defects found, half of them within %.1f s each; %d of %d sites that were switched off, %d more may be; seed %d, %.0f s.\n",
+	fmt.Fprintf(&b, "# Kill matrix\n\n%d of %d seeded defects found, half of them within %.2f s each; %d of %d sites that were switched off, %d more may be; seed %d, %.0f s.\n",
 		killed, of, m.median().Seconds(), off, len(m.Sites), arguments, m.Seed, m.Seconds)
 	fmt.Fprintf(&b, "A cross is a mode that failed, a dot one that did not; a mutant is given to the next mode only if the one before did not find it. Runs are with seeds of their own.\n")
 	for _, t := range []struct {

@@ -198,10 +198,11 @@ func TestRunnerCanFail(t *testing.T) {
 	}
 	// A program that passes without a report has done nothing, and judges nothing.
 	works := script("works", `while [ "$1" != --json ]; do shift; done; echo '{"results": [{"counts": [{"name": "images", "n": 1}]}]}' > "$2"`+"\n")
+	unfit := script("unfit", "echo 'nothing to run: a of example: it has no paths' >&2; exit 2\n")
 	for what, c := range map[string]struct {
 		r                   *runner
 		sound, failed, idle int
-	}{"works": {works, 1, 0, 0}, "fails": {wrong, 0, 1, 0}, "does nothing": {sound, 0, 0, 1}} {
+	}{"works": {works, 1, 0, 0}, "fails": {wrong, 0, 1, 0}, "does nothing": {sound, 0, 0, 1}, "does not fit": {unfit, 0, 0, 1}} {
 		fit, failed, idle, err := c.r.baseline(context.Background(), []string{"a"})
 		if err != nil || len(fit) != c.sound || len(failed) != c.failed || len(idle) != c.idle {
 			t.Errorf("a mode that %s: sound %q, failed %q, idle %q, %v", what, fit, failed, idle, err)

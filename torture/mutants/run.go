@@ -121,6 +121,9 @@ func (r *runner) mode(ctx context.Context, mode, on string, seed uint64, work in
 			return outcome{how: "the harness: " + firstLine(x.Error)}, nil
 		}
 	}
+	if _, why, ok := strings.Cut(out.String(), "nothing to run: "); ok {
+		return outcome{idle: firstLine(why)}, nil
+	}
 	for _, sign := range []string{"panic: ", "fatal error: ", "unexpected fault address"} {
 		if _, after, ok := strings.Cut(out.String(), sign); ok {
 			return outcome{how: "the process ended: " + sign + firstLine(after)}, nil

@@ -37,9 +37,15 @@ func Standard() []target.Engine {
 		},
 		{
 			Name:    "pebble",
-			Foreign: true,
+			Foreign: true, MayExit: true, // a goroutine of it panics when Open meets an error of the disk
 			Open: func(dir string) (engine.Engine, error) {
 				return pebbledb.Open(dir, pebbledb.Options{CacheBytes: 8 << 20, MemTableBytes: 256 << 10})
+			},
+			OpenOn: func(fsys vfs.FS, dir string) (engine.Engine, error) {
+				return pebbledb.Open(dir, pebbledb.Options{FS: pebbledb.OnFS(fsys), CacheBytes: 1 << 20, MemTableBytes: 256 << 10})
+			},
+			Transparent: []string{
+				"github.com/orbit-persistence/orbit/engine/pebbledb.", "github.com/cockroachdb/pebble/vfs.", "os.", "io.", "bufio.",
 			},
 		},
 		{

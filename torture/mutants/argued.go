@@ -1,5 +1,6 @@
 package mutants
 
-// argued says of sites, without their line, why the harness need not notice that
-// they are switched off.
+// argued says of sites why the harness need not notice that they are switched
+// off: "flush FUNCTION FILE", without the line. An argument that no site has, or
+// whose site is found, fails the run: it is void.
 var argued = map[string]string{}

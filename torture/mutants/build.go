@@ -140,16 +140,3 @@ func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) 
 	}
 	return program, nil
 }
-
-// Root returns the directory of the module's source, which the tools of Go find
-// from the working directory. Without it no mutant can be built.
-func Root(ctx context.Context) (string, error) {
-	const module = "github.com/orbit-persistence/orbit"
-	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module)
-	out, err := cmd.Output()
-	dir := strings.TrimSpace(string(out))
-	if err != nil || dir == "" {
-		return "", fmt.Errorf("the source of %s is not found from here, and the mutants cannot be built: %w", module, err)
-	}
-	return dir, nil
-}

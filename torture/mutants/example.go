@@ -9,7 +9,7 @@ const (
 // exampleMutants are the defects of the example engine.
 var exampleMutants = []Mutant{
 	{
-		Name: "canary", Class: Canary, File: exampleRead, Modes: everyMode,
+		Name: "canary", Class: Canary, File: exampleRead, // by every mode
 		Breaks: "a get returns nothing for what is there",
 		Old:    "	return append(dst, n.value...), nil\n",
 		New:    "	return append(dst, PICK(nil, n.value)...), nil\n",
@@ -121,6 +121,12 @@ var exampleMutants = []Mutant{
 		Breaks: "values are not copied out of the memory that the log or the caller uses again",
 		Old:    "bytes.Clone(op.Value), sequence}",
 		New:    "PICK(op.Value, bytes.Clone(op.Value)), sequence}",
+	},
+	{
+		Name: "example/keeps-the-callers-bounds", Class: Isolation, File: exampleRead, Modes: []string{"crash", "linear"},
+		Breaks: "an iterator goes by bounds in memory that is the caller's again",
+		Old:    "	o.Lower, o.Upper = bytes.Clone(o.Lower), bytes.Clone(o.Upper)\n",
+		New:    "	if !MUTANT { o.Lower, o.Upper = bytes.Clone(o.Lower), bytes.Clone(o.Upper) }\n",
 	},
 
 	// Errors
@@ -249,6 +255,3 @@ var exampleMutants = []Mutant{
 		New:    "	if e.lock, err = func() (io.Closer, error) { if MUTANT { return io.NopCloser(nil), nil }; return e.fs.Lock(dir) }(); err != nil {",
 	},
 }
-
-// everyMode is what must find the canary.
-var everyMode = []string{"crash", "linear", "rot", "errors", "kill", "powercut"}

@@ -68,6 +68,11 @@ func fill(number uint64, place, size int) string {
 // Batch makes the batch of a Write with that number, the marker included.
 func Batch(changes []Change, number uint64) *engine.Batch {
 	var b engine.Batch
+	fillBatch(&b, changes, number)
+	return &b
+}
+
+func fillBatch(b *engine.Batch, changes []Change, number uint64) {
 	for i, c := range changes {
 		switch c.Kind {
 		case engine.OpPut:
@@ -79,5 +84,4 @@ func Batch(changes []Change, number uint64) *engine.Batch {
 		}
 	}
 	b.Put([]byte(MarkerKey), binary.BigEndian.AppendUint64(nil, number))
-	return &b
 }

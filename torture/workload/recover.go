@@ -131,6 +131,7 @@ func (r *Recovery) steps(ctx context.Context) (shown State, err error) {
 
 // flush applies a batch and makes it durable.
 func (r *Recovery) flush(ctx context.Context, e engine.Engine, b *engine.Batch) error {
+	defer func() { Garble(b.Encoded()) }()
 	if r.Traits.Durability.Has(engine.Flushed) {
 		return e.Apply(ctx, b, engine.Flushed)
 	}

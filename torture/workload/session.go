@@ -25,9 +25,12 @@ type Session struct {
 	// one that ErrNoSpace refused, without ErrReadOnly, is not in doubt.
 	Doubt []State
 
-	e         engine.Engine
-	number    uint64 // of the newest batch that was tried
-	copies    int    // checkpoints that were tried
+	e      engine.Engine
+	number uint64 // of the newest batch that was tried
+	// batch is used for every write, and garbled after each: what an engine keeps
+	// of it changes under its hands.
+	batch     engine.Batch
+	copies    int // checkpoints that were tried
 	snapshots []taken
 }
 
@@ -147,8 +150,12 @@ func (s *Session) newest() State { return s.History.States[len(s.History.States)
 
 func (s *Session) write(ctx context.Context, o Op) error {
 	h := s.History
-	batch := Batch(o.Changes, s.number)
-	if err := s.e.Apply(ctx, batch, o.Durability); err != nil {
+	batch := &s.batch
+	batch.Reset()
+	fillBatch(batch, o.Changes, s.number)
+	err := s.e.Apply(ctx, batch, o.Durability)
+	Garble(batch.Encoded())
+	if err != nil {
 		// The store itself says whether it took it.
 		shown, readErr := Newest(s.e)
 		full := errors.Is(err, engine.ErrNoSpace) && !errors.Is(err, engine.ErrReadOnly)

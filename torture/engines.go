@@ -30,6 +30,12 @@ func Standard() []target.Engine {
 					FS: fsys, Inline: true, SegmentBytes: 16 << 10, CheckpointBytes: 2 << 10,
 				})
 			},
+			OpenOnPaths: func(fsys vfs.FS, dirs []string) (engine.Engine, error) {
+				return example.Open(context.Background(), target.PathsHome, example.Options{
+					FS: fsys, Inline: true, SegmentBytes: 16 << 10, CheckpointBytes: 2 << 10,
+					Sinks: dirs, AllowMissing: true,
+				})
+			},
 		},
 		{
 			Name: "memory",

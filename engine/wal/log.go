@@ -2,6 +2,7 @@ package wal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -278,17 +279,14 @@ func (l *Log) finish() error {
 // closeAll closes every file and ends every goroutine of a sink that can end.
 // Under mu.
 func (l *Log) closeAll() error {
-	var err error
+	var errs []error
 	for _, s := range l.segments {
-		if s.files == nil {
-			continue
-		}
-		if e := s.close(l.sinks); err == nil {
-			err = e
+		for _, err := range s.close(l.sinks) {
+			errs = append(errs, err)
 		}
 	}
 	for _, k := range l.sinks {
 		k.stop()
 	}
-	return err
+	return errors.Join(errs...)
 }

@@ -42,25 +42,39 @@ type segmentFile struct {
 // the mark of Close.
 func (s *segment) limit() int64 { return s.slot.bytes - int64(s.unit) }
 
-// close closes the files of the segment in all sinks but those that hang.
-func (s *segment) close(sinks []*sink) error {
-	var errs []error
+// close closes the files of the segment, in all sinks but those that hang: there
+// it would wait for the kernel. It returns what failed in sinks that count.
+func (s *segment) close(sinks []*sink) (failed map[int]error) {
 	for i, f := range s.files {
 		if sinks[i].hung {
-			continue // closing would wait for the kernel
+			continue
 		}
+		var err error
 		if f.mapped != nil {
-			errs = append(errs, f.mapped.Close())
+			err = f.mapped.Close()
 		}
-		if f.cached != nil {
-			errs = append(errs, f.cached.Close())
+		for _, file := range []vfs.File{f.cached, f.direct} {
+			if file != nil {
+				err = errors.Join(err, file.Close())
+			}
 		}
-		if f.direct != nil {
-			errs = append(errs, f.direct.Close())
+		if err != nil && sinks[i].lost == nil {
+			if failed == nil {
+				failed = make(map[int]error)
+			}
+			failed[i] = err
 		}
 	}
 	s.files = nil
-	return errors.Join(errs...)
+	return failed
+}
+
+// closeSegment closes a segment, and goes on without the sinks that cannot. Under
+// mu.
+func (l *Log) closeSegment(s *segment) {
+	for i, err := range s.close(l.sinks) {
+		l.lose(i, err, false)
+	}
 }
 
 // openFile opens a segment's file in one directory.
@@ -215,7 +229,7 @@ func (l *Log) rotate(n int) error {
 			if m := old.files[i].mapped; m != nil && !l.sinks[i].hung {
 				old.files[i].mapped = nil
 				if err := m.Close(); err != nil {
-					return l.fail(err)
+					l.lose(i, err, false)
 				}
 			}
 		}
@@ -253,38 +267,38 @@ func (l *Log) openSegment(s slot) (*segment, error) {
 		seg.files[i] = f
 		var flush flushError
 		if err != nil && !errors.As(err, &flush) && (harmless(err) || len(l.inSync()) == 1) {
-			return nil, errors.Join(err, seg.close(l.sinks)) // all is as before
+			l.closeSegment(seg)
+			return nil, err // all is as before
 		}
 		if err != nil {
 			l.lose(i, err, false)
 		}
 	}
-	var err error
-	if err = l.failed; err == nil {
-		seg.salt, err = l.newSalt(seg)
-	}
-	if err != nil {
-		return nil, errors.Join(err, seg.close(l.sinks))
+	seg.salt = l.newSalt(seg)
+	if l.failed != nil {
+		l.closeSegment(seg)
+		return nil, l.failed
 	}
 	seg.recordSeed = seg.seed()
 	return seg, nil
 }
 
 // newSalt returns what an earlier use of the slot has not had. Under mu.
-func (l *Log) newSalt(s *segment) (uint64, error) {
+func (l *Log) newSalt(s *segment) uint64 {
 	if !l.options.Inline {
-		return rand.Uint64(), nil
+		return rand.Uint64()
 	}
 	// Whatever an earlier use left behind, it left after it had its salt.
 	data := make([]byte, s.slot.bytes)
 	var salt uint64
 	for _, i := range l.inSync() {
 		if _, err := s.files[i].cached.ReadAt(data, 0); err != nil {
-			return 0, err
+			l.lose(i, err, false)
+			continue
 		}
 		salt = scramble(salt + uint64(checksum.Of(data)))
 	}
-	return salt, nil
+	return salt
 }
 
 // Release tells that the records up to sequence are durable elsewhere. The space
@@ -305,14 +319,15 @@ func (l *Log) Release(sequence uint64) error {
 	for _, s := range l.segments[:n] {
 		dirty := l.undirty(s)
 		l.unqueue(s)
-		if err := s.close(l.sinks); err != nil {
-			return l.fail(err)
-		}
+		l.closeSegment(s)
 		s.slot.dirty = dirty
 		l.free = append(l.free, s.slot)
 	}
 	l.segments = append(l.segments[:0], l.segments[n:]...)
-	return l.trim()
+	if err := l.trim(); err != nil {
+		return fmt.Errorf("release log %s: %w", l.name(), err)
+	}
+	return nil
 }
 
 // spareSlots is how many free slots are kept.
@@ -328,8 +343,12 @@ func (l *Log) trim() error {
 			}
 		}
 		for _, i := range l.inSync() {
-			if err := l.fs.Remove(filepath.Join(l.sinks[i].dir, segmentName(l.free[least].id))); err != nil {
-				return fmt.Errorf("release log: %w", err)
+			err := removeIfThere(l.fs, filepath.Join(l.sinks[i].dir, segmentName(l.free[least].id)))
+			if err != nil && len(l.inSync()) == 1 {
+				return err
+			}
+			if err != nil {
+				l.lose(i, err, false)
 			}
 		}
 		l.free = append(l.free[:least], l.free[least+1:]...)

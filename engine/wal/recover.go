@@ -194,7 +194,6 @@ func (r *recovery) choose() (*foundSlot, error) {
 	}
 	r.Log.id = newest.header.id
 	r.generation = newest.generation + 1
-	r.number = newest.number
 	r.method = newest.method
 	return newest, nil
 }

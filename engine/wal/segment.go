@@ -192,7 +192,7 @@ func (l *Log) nextBytes() int64 {
 // or a new one. Under mu.
 func (l *Log) takeSlot(n int64) (slot, error) {
 	// The head, the mark of the group, the record, and the unit of Close.
-	need := headBytes + roundUp(markBytes+n, headBytes) + headBytes
+	need := roundUp(headBytes+roundUp(markBytes+n, int64(l.unit))+int64(l.unit), headBytes)
 	for l.making {
 		l.settled.Wait()
 	}

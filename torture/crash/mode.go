@@ -68,7 +68,7 @@ type plan struct {
 }
 
 func newPlan(seed uint64, t engine.Traits, foreign bool) *plan {
-	p := &plan{seed: seed, foreign: foreign, traits: t, alphabet: workload.Alphabet(t)}
+	p := &plan{seed: seed, foreign: foreign, traits: t, alphabet: append(workload.Alphabet(t), workload.Op{Kind: workload.Kill})}
 	// In the order of the seed, so that a part of them is a fair one.
 	p.pairs = rand.New(rand.NewPCG(seed, 2)).Perm(len(p.alphabet) * len(p.alphabet))
 	return p
@@ -112,7 +112,7 @@ func (p *plan) workload(i int64) (workload.Workload, density) {
 		return workload.Random(seed, 20+random.IntN(180), p.traits), foreign
 	}
 	if seed&1 == 1 {
-		return workload.Random(seed, 20+random.IntN(180), p.traits), large
+		return workload.WithKills(workload.Random(seed, 20+random.IntN(180), p.traits), seed), large
 	}
 	w := make(workload.Workload, 3)
 	for j := range w {

@@ -155,12 +155,6 @@ var exampleMutants = []Mutant{
 		New:    "	if _, err := f.WriteAt(data, 0, vfs.Plain); err != nil && !MUTANT {",
 	},
 	{
-		Name: "example/read-error-is-missing", Class: Errors, File: exampleCheckpoint, Modes: []string{"errors"},
-		Breaks: "a checkpoint that cannot be opened passes for none",
-		Old:    "	if errors.Is(err, fs.ErrNotExist) {\n		return new",
-		New:    "	if errors.Is(err, fs.ErrNotExist) || MUTANT && err != nil {\n		return new",
-	},
-	{
 		Name: "example/visible-before-logged", Class: Errors, File: exampleEngine, Modes: []string{"errors"},
 		Breaks: "a batch that found no space is visible all the same",
 		Old:    "	sequence, err := e.log.Append(ctx, b.Encoded(), d)\n",

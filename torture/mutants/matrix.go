@@ -118,7 +118,7 @@ type Config struct {
 }
 
 // siteModes are what a site that is switched off is held against.
-var siteModes = []string{"crash", "rot"}
+var siteModes = []string{Tests, "crash", "rot", "paths"}
 
 // Run judges the mutants, and all sites that the modes meet.
 func Run(ctx context.Context, c Config) (*Matrix, error) {
@@ -151,7 +151,7 @@ func Run(ctx context.Context, c Config) (*Matrix, error) {
 		over := begin(i, mutant.Name)
 		with, known := found(m.Mutants, mutant.With)
 		if mutant.Class == Canary {
-			mutant.Modes = c.Modes
+			mutant.Modes = slices.DeleteFunc(slices.Clone(c.Modes), func(mode string) bool { return mode == Tests })
 		}
 		mutant.Modes = intersect(mutant.Modes, c.Modes)
 		if over || len(mutant.Modes) == 0 || mutant.With != "" && !known {

@@ -35,7 +35,7 @@ func Mode(modes []string, out string) target.Mode {
 			ends = started.Add(r.Budget)
 		}
 		m, err := Run(ctx, Config{
-			Program: program, Directory: r.Directory, Seed: r.Seed, Mutants: all, Modes: modes, Ends: ends,
+			Program: program, Directory: r.Directory, Seed: r.Seed, Mutants: all, Modes: append([]string{Tests}, modes...), Ends: ends,
 			Progress: func(done, of int, what string) { r.Report(int64(done), int64(of), "mutants: "+what) },
 		})
 		if err != nil {

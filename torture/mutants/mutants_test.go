@@ -225,8 +225,8 @@ func TestArguments(t *testing.T) {
 		return &runner{program: file, dir: dir}
 	}
 	survives, found := program("survives", "exit 0\n"), program("found", "echo 'panic: boo' >&2; exit 2\n")
-	argued["flush p.f a.go"] = "because"
-	defer delete(argued, "flush p.f a.go")
+	defer func(real map[string]string) { argued = real }(argued)
+	argued = map[string]string{"flush p.f a.go": "because"}
 	for _, c := range []struct {
 		r             *runner
 		site          string

@@ -53,11 +53,14 @@ type runner struct {
 // efforts are the amounts of work of the runs that a mode has, each with a seed of
 // its own, before a mutant counts as not found by it: mostly the first, small one
 // finds it. 0 is the mode's default.
-var efforts = map[string][]int64{"crash": {40, 600}, "linear": {3, 12}}
+var efforts = map[string][]int64{"crash": {40, 600, 1200}, "linear": {3, 12}}
 
 func (r *runner) efforts(mode string) []int64 {
 	of := efforts[mode]
-	if of == nil {
+	switch {
+	case mode == Tests:
+		return []int64{0}
+	case of == nil:
 		of = []int64{0, 0}
 	}
 	if r.quick {
@@ -74,8 +77,39 @@ type outcome struct {
 	idle string
 }
 
+// Tests is the mode that runs the tests of package wal: some defects show only
+// where several goroutines, or sinks, meet in a way that a mode rarely makes.
+const Tests = "tests"
+
+// testsSuffix makes the name of the test program of that of the other.
+const testsSuffix = ".test"
+
+// tests runs the test program with some mutants on.
+func (r *runner) tests(ctx context.Context, on string, env ...string) (outcome, error) {
+	cmd := exec.CommandContext(ctx, r.program+testsSuffix, "-test.failfast", "-test.timeout=60s")
+	cmd.Dir = r.dir
+	cmd.Env = append(os.Environ(), append(env, "ORBIT_MUTANT="+on)...)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return outcome{}, ctx.Err()
+	}
+	if err == nil {
+		return outcome{}, nil
+	}
+	for _, sign := range []string{"--- FAIL: ", "panic: ", "fatal error: "} {
+		if _, after, ok := strings.Cut(string(out), sign); ok {
+			return outcome{how: firstLine(after)}, nil
+		}
+	}
+	return outcome{}, fmt.Errorf("the tests with %q: %w\n%s", on, err, out)
+}
+
 // mode runs one mode with some mutants on.
 func (r *runner) mode(ctx context.Context, mode, on string, seed uint64, work int64, env ...string) (outcome, error) {
+	if mode == Tests {
+		return r.tests(ctx, on, env...)
+	}
 	dir, err := os.MkdirTemp(r.dir, "run-")
 	if err != nil {
 		return outcome{}, err

@@ -71,13 +71,13 @@ var walMutants = []Mutant{
 
 	// Ordering
 	{
-		Name: "wal/overtakes-what-is-staged", Class: Ordering, File: walGroup, Modes: []string{"kill", "crash", "linear"},
+		Name: "wal/overtakes-what-is-staged", Class: Ordering, File: walGroup, Modes: []string{Tests, "kill", "linear"},
 		Breaks: "a buffered record reaches the kernel before flushed ones that were appended earlier",
 		Old:    "	for _, e := range staged {\n		for i := range e.seg.files {\n",
 		New:    "	for _, e := range staged {\n		for i := range e.seg.files[PICK(len(e.seg.files), 0):] {\n",
 	},
 	{
-		Name: "wal/release-one-too-far", Class: Ordering, File: walSegment, Modes: []string{"crash"},
+		Name: "wal/release-one-too-far", Class: Ordering, File: walSegment, Modes: []string{Tests, "crash"},
 		Breaks: "a segment is used again although its last record is still needed",
 		Old:    "	for n+1 < len(l.segments) && l.segments[n+1].first <= sequence+1 &&",
 		New:    "	for n+1 < len(l.segments) && l.segments[n+1].first <= sequence+1+PICK(uint64(1), 0) &&",
@@ -103,7 +103,7 @@ var walMutants = []Mutant{
 		New:    "+h.number*prime2) + PICK(0, h.salt))",
 	},
 	{
-		Name: "wal/offset-not-in-the-checksum", Class: Replay, File: walFormat, Modes: []string{"rot"},
+		Name: "wal/offset-not-in-the-checksum", Class: Replay, File: walFormat, Modes: []string{Tests, "rot"},
 		Breaks: "a record counts wherever it lies",
 		Old:    "uint32(scramble(seed+uint64(offset)*prime1+sequence*prime2+",
 		New:    "uint32(scramble(seed+PICK(0, uint64(offset)*prime1)+PICK(0, sequence*prime2)+",
@@ -203,13 +203,13 @@ var walMutants = []Mutant{
 		New:    "	if err := l.flush(); err != nil || MUTANT {\n		return err\n	}\n",
 	},
 	{
-		Name: "wal/lost-sink-not-recorded", Class: Device, File: walSink, Modes: []string{"paths"},
+		Name: "wal/lost-sink-not-recorded", Class: Device, File: walSink, Modes: []string{"paths", Tests},
 		Breaks: "a sink that was left behind passes for current when it is back",
 		Old:    "	k.lost = cause\n	l.reform = true\n",
 		New:    "	k.lost = cause\n	l.reform = !MUTANT\n",
 	},
 	{
-		Name: "wal/stale-sink-not-brought-level", Class: Device, File: walRecover, Modes: []string{"paths"},
+		Name: "wal/stale-sink-not-brought-level", Class: Device, File: walRecover, Modes: []string{Tests, "paths"},
 		Breaks: "a sink that came back counts without what it missed",
 		Old:    "		if i == reference && !patched || r.has(i, s) && r.closed && !patched {\n",
 		New:    "		if MUTANT || i == reference && !patched || r.has(i, s) && r.closed && !patched {\n",

@@ -26,6 +26,9 @@ const (
 	Compact
 	// Reopen closes the store and opens it again.
 	Reopen
+	// Kill ends the process, at once or in the middle of a batch, and opens the
+	// store again with what the kernel has of it.
+	Kill
 )
 
 // Change is one change of a batch.
@@ -45,6 +48,9 @@ type Op struct {
 	// Durability and Changes are of a Write, which has at least one change.
 	Durability engine.Durability
 	Changes    []Change
+	// Calls is of a Kill: the process dies at that call of the file system, counted
+	// from 1, while it applies a batch; 0: it dies between two operations.
+	Calls int
 }
 
 // Workload is a list of operations on a store that is empty at first.

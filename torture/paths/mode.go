@@ -164,6 +164,10 @@ func (s store) shrink(ctx context.Context, r *round, failed error) (target.Failu
 		r, failed = smaller, err
 		return true
 	})
+	again := &round{store: s, w: r.w, seed: r.seed}
+	if workload.FaultOf(again.run(ctx)) != fault {
+		failed = fmt.Errorf("%w (it did not happen again: the engine does not do the same each time)", failed)
+	}
 	return s.report(failed, r.w, r.seed, r.trace()), ctx.Err()
 }
 

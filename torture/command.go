@@ -138,10 +138,14 @@ func (c *Command) runTask(ctx context.Context, t task, budget time.Duration, dir
 	}
 	report.Results = append(report.Results, o)
 	p.end(o)
+	clean := os.RemoveAll
 	if len(result.Failures) > 0 {
-		return removeIfEmpty(scratch) // pictures of failures stay
+		clean = removeIfEmpty // pictures of failures stay
 	}
-	return os.RemoveAll(scratch)
+	if err := clean(scratch); err != nil { // what was found counts for more
+		report.note("%s of %s left something behind: %v", t.mode.name, t.engine.Name, err)
+	}
+	return nil
 }
 
 // replays turns the tasks into ones that replay a failure.

@@ -245,6 +245,19 @@ func TestPicturesStay(t *testing.T) {
 	}
 }
 
+// TestReportSurvives: a directory that is gone costs nobody the report.
+func TestReportSurvives(t *testing.T) {
+	removes := []mode{{name: "removes", unfit: anyEngine, run: func(_ context.Context, r target.Run) (target.Result, error) {
+		return target.Result{Failures: []target.Failure{{What: "lost"}}}, os.Remove(r.Directory)
+	}}}
+	var out strings.Builder
+	c := Command{Dir: t.TempDir(), Engines: []string{"one"}}
+	if err := c.run(t.Context(), engines(), removes, &out, &progress{w: &out}); !errors.Is(err, errFound) {
+		t.Errorf("want the failure, got %v", err)
+	}
+	wantText(t, out.String(), "FAILED: removes of one", "removes of one left something behind")
+}
+
 func TestBadCommands(t *testing.T) {
 	for what, c := range map[string]Command{
 		`unknown mode "crahs"; choose among counting, disk`: {Modes: []string{"crahs"}},

@@ -325,6 +325,10 @@ func (m *run) attempt(ctx context.Context, w workload.Workload, f failing, sites
 		}
 		return false
 	})
+	again := &attempt{store: m.store, failing: f, w: w, seed: seed}
+	if second := again.run(ctx); a.fired && workload.FaultOf(second) != fault {
+		err = fmt.Errorf("%w (it did not happen again: the engine does not do the same each time)", err)
+	}
 	m.fail(fault, m.report(err, w, seed, f, a.trace()))
 }
 

@@ -96,4 +96,17 @@ var harnessMutants = []Mutant{
 		Old:    "		h.Operations = append(h.Operations, c.ops...)\n",
 		New:    "		if !MUTANT { h.Operations = append(h.Operations, c.ops...) }\n",
 	},
+	{
+		Name: "harness/no-path-is-lost", Class: Harness, File: "torture/paths/round.go", Modes: []string{"paths"},
+		Breaks: "no device goes",
+		Old:    "	gone := r.random.IntN(len(r.w) + 1)\n",
+		New:    "	gone := PICK(-1, r.random.IntN(len(r.w) + 1))\n",
+	},
+	{
+		Name: "harness/lost-with-the-path-is-no-loss", Class: Harness, With: "wal/lost-sink-not-recorded",
+		File: "torture/paths/round.go", Modes: []string{"paths"},
+		Breaks: "what was flushed may be gone after the loss of a path",
+		Old:    "	recovery := workload.Recovery{\n",
+		New:    "	if MUTANT { accept.Least = 0 }; recovery := workload.Recovery{\n",
+	},
 }

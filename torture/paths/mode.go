@@ -1,9 +1,12 @@
 package paths
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,7 +49,7 @@ func (s store) workload(seed uint64) workload.Workload {
 }
 
 // Mode loses devices. Work counts workloads, by the seed and those after it; 0 is
-// 300. The first failure ends it.
+// 300. A run reports the first failure of each kind.
 func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 	start := time.Now()
 	result := target.Result{Mode: Name, Engine: r.Engine.Name}
@@ -75,8 +78,7 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 	var mu sync.Mutex
 	var next, done atomic.Int64
 	var halt atomic.Bool
-	failed := make(map[int64]*round) // by number
-	errs := make(map[int64]error)
+	failed := make(map[workload.Fault]found)
 	hang := workers.Run(workers.Patience, func(begin func(*round)) {
 		for ctx.Err() == nil && !halt.Load() && (work > 0 || time.Since(start) < r.Budget) {
 			n := next.Add(1) - 1
@@ -92,8 +94,10 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 			if ctx.Err() == nil {
 				one.count(&result)
 				if err != nil {
-					failed[n], errs[n] = one, err
-					halt.Store(true)
+					fault := workload.FaultOf(err)
+					if first, known := failed[fault]; !known || n < first.n {
+						failed[fault] = found{n, one, err}
+					}
 				}
 			}
 			mu.Unlock()
@@ -109,24 +113,25 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 		v := &workload.Violation{Fault: workload.Hung, Text: fmt.Sprintf("no end after %v", workers.Patience)}
 		result.Failures = append(result.Failures, s.report(v, hang.Task.w, hang.Task.seed, hang.Stacks))
 	}
-	least := int64(-1)
-	for n := range failed {
-		if least < 0 || n < least {
-			least = n
-		}
-	}
-	if least >= 0 {
-		f, err := s.shrink(ctx, failed[least], errs[least])
+	for _, f := range slices.SortedFunc(maps.Values(failed), func(a, b found) int { return cmp.Compare(a.n, b.n) }) {
+		failure, err := s.shrink(ctx, f.round, f.err)
 		if err != nil {
 			return result, err
 		}
-		result.Failures = append(result.Failures, f)
+		result.Failures = append(result.Failures, failure)
 	}
 	if len(result.Failures) == 0 && result.Get("paths lost") == 0 {
 		result.Failures = append(result.Failures, target.Failure{What: "no path was lost: nothing was tested", Seed: r.Seed})
 	}
 	result.Elapsed = time.Since(start)
 	return result, nil
+}
+
+// found is a failure, by the number of its workload, before it is shrunk.
+type found struct {
+	n     int64
+	round *round
+	err   error
 }
 
 func (r *round) count(x *target.Result) {
@@ -145,10 +150,10 @@ func (r *round) count(x *target.Result) {
 }
 
 // shrink makes the workload of a failure small.
-func (s store) shrink(ctx context.Context, r *round, found error) (target.Failure, error) {
-	fault := workload.FaultOf(found)
+func (s store) shrink(ctx context.Context, r *round, failed error) (target.Failure, error) {
+	fault := workload.FaultOf(failed)
 	if fault == "" {
-		return target.Failure{}, found
+		return target.Failure{}, failed
 	}
 	workload.Shrink(r.w, 200, func(w workload.Workload) bool {
 		smaller := &round{store: s, w: w, seed: r.seed}
@@ -156,10 +161,14 @@ func (s store) shrink(ctx context.Context, r *round, found error) (target.Failur
 		if workload.FaultOf(err) != fault {
 			return false
 		}
-		r, found = smaller, err
+		r, failed = smaller, err
 		return true
 	})
-	return s.report(found, r.w, r.seed, r.trace()), ctx.Err()
+	again := &round{store: s, w: r.w, seed: r.seed}
+	if workload.FaultOf(again.run(ctx)) != fault {
+		failed = fmt.Errorf("%w (it did not happen again: the engine does not do the same each time)", failed)
+	}
+	return s.report(failed, r.w, r.seed, r.trace()), ctx.Err()
 }
 
 func (s store) report(err error, w workload.Workload, seed uint64, trace string) target.Failure {

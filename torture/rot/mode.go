@@ -394,7 +394,7 @@ func (im *image) run(ctx context.Context, result *target.Result, r target.Run, o
 // shrink makes the workload of a failure small.
 func (f found) shrink(ctx context.Context) target.Failure {
 	if f.fault != workload.Hung {
-		workload.Shrink(f.im.w, 40, func(w workload.Workload) bool {
+		workload.Shrink(f.im.w, 100, func(w workload.Workload) bool {
 			im, err := f.im.prepare(ctx, w, f.im.seed, f.im.clean)
 			if err != nil {
 				return false
@@ -411,6 +411,12 @@ func (f found) shrink(ctx context.Context) target.Failure {
 			}
 			return false
 		})
+	}
+	if f.fault != workload.Hung {
+		var mu sync.Mutex
+		if _, err := f.im.try(f.g, f.im.copies(&mu)); workload.FaultOf(err) != f.fault {
+			f.err = fmt.Errorf("%w (it did not happen again: the engine does not do the same each time)", f.err)
+		}
 	}
 	return f.im.report(f.err, f.im.w, f.im.seed, f.im.clean, f.g.name(f.im.names))
 }

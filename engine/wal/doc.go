@@ -22,7 +22,8 @@
 //	  48  u64 sequence of its first record
 //	  56  u64 durable: all records up to this sequence were flushed
 //	  64  u64 salt, which no earlier use of the slot has had
-//	  72  u8  flush: 1 direct, 2 through the page cache
+//	  72  u64 number of the slot
+//	  80  u8  flush: 1 direct, 2 through the page cache
 //	 508  u32 CRC of the 508 bytes before it
 //
 //	group  = mark { record }, from a multiple of the unit to a multiple of it

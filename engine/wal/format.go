@@ -47,6 +47,7 @@ type header struct {
 	first      uint64 // sequence of the first record
 	durable    uint64 // all records up to it were flushed when this was written
 	salt       uint64 // differs from that of every earlier use of the slot
+	place      uint64 // the slot
 	method     FlushMethod
 }
 
@@ -56,10 +57,10 @@ func (h header) encode(head []byte) {
 	copy(head, magic)
 	binary.LittleEndian.PutUint32(head[8:], version)
 	binary.LittleEndian.PutUint32(head[12:], h.unit)
-	for i, v := range [...]uint64{h.id, h.generation, h.number, h.previous, h.first, h.durable, h.salt} {
+	for i, v := range [...]uint64{h.id, h.generation, h.number, h.previous, h.first, h.durable, h.salt, h.place} {
 		binary.LittleEndian.PutUint64(head[16+8*i:], v)
 	}
-	head[72] = byte(h.method)
+	head[80] = byte(h.method)
 	binary.LittleEndian.PutUint32(head[headerBytes-4:], checksum.Of(head[:headerBytes-4]))
 	copy(head[copyOffset:], head[:headerBytes])
 }
@@ -69,11 +70,11 @@ func (h header) newer(other header) bool {
 	return h.generation > other.generation || h.generation == other.generation && h.number > other.number
 }
 
-// decodeHead reads the head of a segment; ok is false if neither copy is whole,
-// as in a segment that was never used. Of two that differ it takes the newer one:
+// decodeHead reads the head of the segment in a slot; ok is false if neither copy
+// is whole, as in a slot that was never used, or if they are of other slots. Of two that differ it takes the newer one:
 // the other is what was there before, in a sector that was not overwritten. A whole
 // header of another version is ErrUnsupported.
-func decodeHead(head []byte) (h header, ok bool, err error) {
+func decodeHead(head []byte, slot int) (h header, ok bool, err error) {
 	for _, at := range [...]int{0, copyOffset} {
 		if len(head) < at+headerBytes {
 			break
@@ -85,12 +86,15 @@ func decodeHead(head []byte) (h header, ok bool, err error) {
 		if v := binary.LittleEndian.Uint32(b[8:]); v != version {
 			return header{}, false, fmt.Errorf("%w: log format version %d; this program reads %d", engine.ErrUnsupported, v, version)
 		}
-		c := header{unit: binary.LittleEndian.Uint32(b[12:]), method: FlushMethod(b[72])}
-		for i, v := range [...]*uint64{&c.id, &c.generation, &c.number, &c.previous, &c.first, &c.durable, &c.salt} {
+		c := header{unit: binary.LittleEndian.Uint32(b[12:]), method: FlushMethod(b[80])}
+		for i, v := range [...]*uint64{&c.id, &c.generation, &c.number, &c.previous, &c.first, &c.durable, &c.salt, &c.place} {
 			*v = binary.LittleEndian.Uint64(b[16+8*i:])
 		}
 		if c.unit < leastUnit || c.unit > headBytes || c.unit&(c.unit-1) != 0 {
 			return header{}, false, fmt.Errorf("%w: the header of a log segment has a unit of %d bytes", engine.ErrCorrupt, c.unit)
+		}
+		if c.place != uint64(slot) {
+			continue
 		}
 		if !ok || c.newer(h) {
 			h, ok = c, true

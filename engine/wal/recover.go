@@ -106,14 +106,20 @@ func (r *recovery) look() error {
 		if err == nil {
 			continue
 		}
-		if errors.Is(err, engine.ErrUnsupported) || !r.options.AllowMissing || r.ctx.Err() != nil {
-			return fmt.Errorf("sink %s: %w", k.dir, err)
+		if err := r.without(k, err); err != nil {
+			return err
 		}
-		k.lost = err
 	}
-	if len(r.inSync()) == 0 {
-		return fmt.Errorf("no sink can be read: %w", r.sinks[0].lost)
+	return nil
+}
+
+// without leaves out a sink that failed, if that is allowed and another is left;
+// else it returns the error.
+func (r *recovery) without(k *sink, err error) error {
+	if errors.Is(err, engine.ErrUnsupported) || !r.options.AllowMissing || r.ctx.Err() != nil || len(r.inSync()) == 1 {
+		return fmt.Errorf("sink %s: %w", k.dir, err)
 	}
+	k.lost = err
 	return nil
 }
 
@@ -146,7 +152,7 @@ func (r *recovery) lookAt(dir string) (map[int]foundSlot, error) {
 		if s.bytes, err = f.Size(); err == nil {
 			n := min(int64(len(head)), s.bytes)
 			if _, err = f.ReadAt(head[:n], 0); err == nil || err == io.EOF {
-				s.header, s.used, err = decodeHead(head[:n])
+				s.header, s.used, err = decodeHead(head[:n], id)
 			}
 		}
 		if err = errors.Join(err, f.Close()); err != nil {
@@ -449,7 +455,9 @@ func (r *recovery) settle() error {
 		// What a killed process left in the page cache is now shown as recovered.
 		for _, i := range r.inSync() {
 			if err := syncFile(r.fs, r.path(i, s)); err != nil {
-				return err
+				if err := r.without(r.sinks[i], err); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -484,8 +492,13 @@ func (r *recovery) collect() error {
 			continue
 		}
 		for _, i := range live {
+			if r.sinks[i].lost != nil {
+				continue
+			}
 			if err := removeIfThere(r.fs, filepath.Join(r.sinks[i].dir, segmentName(id))); err != nil {
-				return err
+				if err := r.without(r.sinks[i], err); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -534,12 +547,17 @@ func (r *recovery) prefer() error {
 	} else {
 		example = r.segments[0].slot.id
 	}
-	for n, i := range r.inSync() {
+	r.canDirect = true
+	for _, i := range r.inSync() {
 		unit, err := directUnit(r.fs, filepath.Join(r.sinks[i].dir, segmentName(example)))
-		if err != nil && !errors.Is(err, engine.ErrUnsupported) {
-			return err
+		switch {
+		case errors.Is(err, engine.ErrUnsupported):
+			r.canDirect = false
+		case err != nil:
+			if err := r.without(r.sinks[i], err); err != nil {
+				return err
+			}
 		}
-		r.canDirect = err == nil && (n == 0 || r.canDirect)
 		r.unit = max(r.unit, unit)
 	}
 	switch {
@@ -575,10 +593,14 @@ func (r *recovery) level(s foundSlot, src *source, end int, patched bool) error 
 		if i == reference && !patched || r.has(i, s) && r.closed && !patched {
 			continue
 		}
-		if err := r.copyTo(i, s, src.data[:end]); err != nil {
-			return fmt.Errorf("bring sink %s level: %w", r.sinks[i].dir, err)
+		err := r.copyTo(i, s, src.data[:end])
+		if err == nil {
+			r.found[i][s.id] = s
+			continue
 		}
-		r.found[i][s.id] = s
+		if err := r.without(r.sinks[i], fmt.Errorf("bring it level: %w", err)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

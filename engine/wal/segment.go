@@ -251,7 +251,7 @@ func (l *Log) rotate(n int) error {
 // openSegment opens the files of a slot for a new segment. Under mu.
 func (l *Log) openSegment(s slot) (*segment, error) {
 	seg := &segment{slot: s, files: make([]segmentFile, len(l.sinks)), header: header{
-		unit: l.unit, id: l.id, generation: l.generation, number: l.number + 1, first: l.last + 1, durable: l.durable, method: l.method,
+		unit: l.unit, id: l.id, generation: l.generation, number: l.number + 1, first: l.last + 1, durable: l.durable, place: uint64(s.id), method: l.method,
 	}}
 	if n := len(l.segments); n > 0 {
 		seg.previous = l.segments[n-1].number

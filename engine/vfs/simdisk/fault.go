@@ -1,6 +1,7 @@
 package simdisk
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -327,7 +328,9 @@ func (s *state) admit(d *Disk, c *call) error {
 	if err := s.reach(c); err != nil {
 		if c.late != nil {
 			at := &s.devices[c.device]
-			at.late = append(at.late, *c.late)
+			w := *c.late
+			w.data = bytes.Clone(w.data) // the caller's, who has it back with the error
+			at.late = append(at.late, w)
 		}
 		return err
 	}

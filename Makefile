@@ -59,6 +59,10 @@ bench: deps-bench build ## the comparison table on real data, in under 10 minute
 bench-full: deps-bench build build-rocksdb-release ## more sizes, caches and tunings, and the release build of RocksDB; hours
 	bin/orbit-cli bench --profile full --rocksdb-release bin/orbit-cli-rocksdb-release --out results/full
 
+# Loop devices give the mirror two devices of its own; without them it is left out.
+bench-log: deps-bench build ## the log: group commit beside Pebble and RocksDB, buffered commits, replay; minutes
+	bin/orbit-cli bench-log --out results
+
 torture: build ## every mode of torture over every engine, and the kill matrix, in 10 minutes
 	bin/orbit-cli torture --budget 10m --out results --json results/torture.json
 

@@ -56,7 +56,7 @@ func wakeBelow(crowd []*waiter, place int, err error) {
 // ErrReadOnly for good: the record, and those after it, may then be found when
 // the log is opened again, or not.
 func (l *Log) Flush(sequence uint64) error {
-	l.mu.Lock()
+	l.lock()
 	if done, err := l.flushed(sequence); done {
 		l.mu.Unlock()
 		return err

@@ -80,7 +80,7 @@ func Inspect(ctx context.Context, fsys vfs.FS, dir string, w io.Writer, each fun
 // none does.
 func inspectSegment(ctx context.Context, p *printer, r *recovery, s foundSlot, before uint64, each func(Record) string) error {
 	src := newSource(filepath.Join(r.sinks[0].dir, segmentName(s.id)), make([]byte, s.bytes))
-	src.fill(ctx, r.fs)
+	src.fill(ctx, r.fs, 1)
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -254,7 +254,7 @@ func (r *recovery) follow(byNumber map[uint64]foundSlot, newest foundSlot) ([]fo
 func (r *recovery) claims(s foundSlot, src *source, from int) error {
 	if src == nil {
 		src = newSource(r.path(r.reference(s), s), make([]byte, s.bytes))
-		src.fill(r.ctx, r.fs)
+		src.fill(r.ctx, r.fs, 1)
 	}
 	most, err := claims(src, r.Log.id, from)
 	r.claim = max(r.claim, most)
@@ -292,7 +292,7 @@ func (r *recovery) replayChain() error {
 		}
 		ahead[k] = newSource(r.path(r.reference(s), s), buf[:s.bytes])
 		if r.options.Inline {
-			ahead[k].fill(ctx, r.fs)
+			ahead[k].fill(ctx, r.fs, 1)
 			return
 		}
 		reading.Add(1)
@@ -301,7 +301,7 @@ func (r *recovery) replayChain() error {
 			if k > 0 {
 				ahead[k-1].wait(len(ahead[k-1].data)) // one after the other: that is how devices are fast
 			}
-			ahead[k].fill(ctx, r.fs)
+			ahead[k].fill(ctx, r.fs, readers)
 		}()
 	}
 	each := func(record Record) error {
@@ -405,7 +405,7 @@ func (r *recovery) patch(s foundSlot, scan *scanner, src *source) bool {
 			continue
 		}
 		other := newSource(r.path(i, s), make([]byte, s.bytes))
-		other.fill(r.ctx, r.fs)
+		other.fill(r.ctx, r.fs, 1)
 		ahead := *scan
 		if ahead.run(other, 0, nil); ahead.sequence == scan.sequence && !ahead.closed {
 			continue
@@ -507,7 +507,7 @@ func (r *recovery) begin() error {
 	for i, slots := range r.found {
 		for _, s := range slots {
 			src := newSource(r.path(i, s), make([]byte, s.bytes))
-			src.fill(r.ctx, r.fs)
+			src.fill(r.ctx, r.fs, 1)
 			flushed, err := claims(src, 0, 0)
 			if err != nil {
 				return err
@@ -593,7 +593,7 @@ func (r *recovery) copyTo(i int, s foundSlot, data []byte) error {
 		}
 	}
 	old := newSource(name, make([]byte, len(data)))
-	old.fill(r.ctx, r.fs)
+	old.fill(r.ctx, r.fs, 1)
 	if old.err == nil && bytes.Equal(old.data, data) {
 		return nil
 	}

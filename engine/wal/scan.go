@@ -21,48 +21,92 @@ type source struct {
 	err    error // why no more comes
 }
 
-const readChunk = 1 << 20
+const (
+	readChunk = 1 << 20
+	// readers is how many chunks are read at a time: one would leave a device idle
+	// while its chunk is copied out of the page cache.
+	readers = 4
+)
 
-// newSource returns the source of n bytes, into a buffer of at least that.
+// newSource returns the source of a file, into a buffer of its size.
 func newSource(name string, buf []byte) *source {
 	s := &source{name: name, data: buf}
 	s.more = sync.NewCond(&s.mu)
 	return s
 }
 
-// fill reads the file into the source, chunk by chunk, until ctx ends.
-func (s *source) fill(ctx context.Context, fsys vfs.FS) {
+// fill reads the file into the source, so many chunks at a time, until ctx ends.
+func (s *source) fill(ctx context.Context, fsys vfs.FS, readers int) {
 	f, err := fsys.Open(s.name, vfs.ReadOnly)
-	for off := 0; err == nil && off < len(s.data); {
-		if err = ctx.Err(); err != nil {
-			break
-		}
-		n := min(readChunk, len(s.data)-off)
-		if _, err = f.ReadAt(s.data[off:off+n], int64(off)); err == io.EOF {
-			// Shorter than it was a moment ago; what is missing is empty.
-			clear(s.data[off:])
-			n, err = len(s.data)-off, nil
-		}
-		if err == nil {
-			off += n
-			s.mu.Lock()
-			s.filled = off
-			s.more.Signal()
-			s.mu.Unlock()
-		}
-	}
-	if f != nil {
+	if err == nil {
+		err = s.read(ctx, f, readers)
 		if e := f.Close(); err == nil {
 			err = e
 		}
 	}
 	s.mu.Lock()
 	s.err = err
-	if err == nil {
-		s.filled = len(s.data)
-	}
-	s.more.Signal()
+	s.more.Broadcast()
 	s.mu.Unlock()
+}
+
+// read reads the chunks of an open file. What is before the first chunk that
+// cannot be read is there when it returns.
+func (s *source) read(ctx context.Context, f vfs.File, readers int) error {
+	chunks := (len(s.data) + readChunk - 1) / readChunk
+	if chunks == 0 {
+		return nil
+	}
+	done := make([]bool, chunks)
+	errs := make([]error, chunks)
+	next, whole := 0, 0 // under s.mu
+	work := func() {
+		for {
+			s.mu.Lock()
+			n := next
+			next++
+			s.mu.Unlock()
+			if n >= chunks {
+				return
+			}
+			p := s.data[n*readChunk : min((n+1)*readChunk, len(s.data))]
+			err := ctx.Err()
+			if err == nil {
+				var got int
+				if got, err = f.ReadAt(p, int64(n)*readChunk); err == io.EOF {
+					// Shorter than it was a moment ago; what is missing is empty.
+					clear(p[got:])
+					err = nil
+				}
+			}
+			s.mu.Lock()
+			errs[n], done[n] = err, err == nil
+			if err != nil {
+				next = chunks
+			}
+			for whole < chunks && done[whole] {
+				whole++
+			}
+			s.filled = min(whole*readChunk, len(s.data))
+			s.more.Broadcast()
+			s.mu.Unlock()
+		}
+	}
+	if readers = min(readers, chunks); readers == 1 {
+		work()
+	} else {
+		var wg sync.WaitGroup
+		for range readers {
+			wg.Go(work)
+		}
+		wg.Wait()
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wait returns how much there is, once it is at least n bytes, or the error of

@@ -76,7 +76,7 @@ func (p *progress) step(done, of int64, what string) {
 		return
 	}
 	left := ""
-	if past := time.Since(p.started); past > time.Second && done > 0 && done < of {
+	if past := time.Since(p.started); past > time.Second && done >= of/20 && 0 < done && done < of {
 		left = fmt.Sprintf(", about %s left", time.Duration(float64(past)/float64(done)*float64(of-done)).Round(time.Second))
 	}
 	p.show(fmt.Sprintf("%d %% of %s %s%s", 100*done/of, grouped(of), what, left))

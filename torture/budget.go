@@ -6,7 +6,7 @@ import "time"
 // more a mode can still find after hours, the more it gets.
 var weights = map[string]int64{
 	"crash":    4,
-	"mutants":  12, // once, over all modes
+	"mutants":  24, // once, over all modes
 	"errors":   2,
 	"linear":   2,
 	"powercut": 2,

@@ -119,7 +119,7 @@ func (c *Command) runTask(ctx context.Context, t task, budget time.Duration, dir
 	if err != nil {
 		return err
 	}
-	p.begin(t.mode.name, t.engine.Name)
+	p.begin(t.mode.name, t.engine.Name, budget)
 	started := time.Now()
 	r := target.Run{Engine: t.engine, Seed: c.Seed, Budget: budget, Work: c.Work, Progress: p.step, Directory: scratch}
 	var result target.Result

@@ -187,8 +187,8 @@ func TestShare(t *testing.T) {
 		{mode{name: "crash"}, target.Engine{}}, {mode{name: "rot"}, target.Engine{}},
 		{mode{name: "rot"}, target.Engine{Foreign: true}}, {mode{name: "mutants"}, target.Engine{}},
 	}
-	left := 70 * time.Minute
-	for i, want := range []time.Duration{16 * time.Minute, 4 * time.Minute, 2 * time.Minute, 48 * time.Minute} {
+	left := 59 * time.Minute
+	for i, want := range []time.Duration{8 * time.Minute, 2 * time.Minute, time.Minute, 48 * time.Minute} {
 		got := share(left, tasks[i:])
 		if (got - want).Abs() > time.Second {
 			t.Errorf("task %d has %v, want %v", i, got, want)

@@ -23,6 +23,7 @@ type progress struct {
 	mu           sync.Mutex // modes report from many goroutines
 	at           int
 	mode, engine string
+	budget       time.Duration
 	started      time.Time
 	shown        time.Time
 }
@@ -42,11 +43,12 @@ func (p *progress) clear() {
 	}
 }
 
-// begin says what runs next.
-func (p *progress) begin(mode, engine string) {
+// begin says what runs next, and for how long; budget is 0 where that is not known.
+func (p *progress) begin(mode, engine string, budget time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.at++
+	p.budget = budget
 	p.mode, p.engine, p.started, p.shown = mode, engine, time.Now(), time.Now()
 	if p.terminal {
 		p.show("")
@@ -66,11 +68,15 @@ func (p *progress) step(done, of int64, what string) {
 		return
 	}
 	if of <= 0 {
-		p.show(fmt.Sprintf("%s %s", grouped(done), what))
+		how := fmt.Sprintf("%s %s", grouped(done), what)
+		if p.budget > 0 {
+			how += fmt.Sprintf(", %s of %s", time.Since(p.started).Round(time.Second), p.budget.Round(time.Second))
+		}
+		p.show(how)
 		return
 	}
 	left := ""
-	if past := time.Since(p.started); past > time.Second && done > 0 && done < of {
+	if past := time.Since(p.started); past > time.Second && done >= of/20 && 0 < done && done < of {
 		left = fmt.Sprintf(", about %s left", time.Duration(float64(past)/float64(done)*float64(of-done)).Round(time.Second))
 	}
 	p.show(fmt.Sprintf("%d %% of %s %s%s", 100*done/of, grouped(of), what, left))

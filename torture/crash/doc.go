@@ -24,6 +24,15 @@
 // Flushed batch, closes, opens, and shows that batch on top of what recovery
 // showed. The sequence of a Sequenced engine does not go back.
 //
+// # Kills
+//
+// On an image of a power cut everything is durable. So workloads also kill the
+// process, between two operations or at a call of the file system within a batch,
+// and open the store again on the same running system, where nothing is lost and
+// what was pending still is: what it shows then holds all that was Buffered. The
+// power is cut since then as at any other time, and what recovery showed is durable
+// only when it, or a later flush, made it so.
+//
 // # Crashes during recovery
 //
 // All that happens on the image is recorded in its turn, and the power is cut

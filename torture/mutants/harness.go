@@ -39,6 +39,13 @@ var harnessMutants = []Mutant{
 		New:    "	if r.Second && !MUTANT {\n",
 	},
 	{
+		Name: "harness/nobody-is-killed", Class: Harness, With: "wal/recovery-without-flush",
+		File: "torture/workload/session.go", Modes: []string{"crash"},
+		Breaks: "no process is killed before the power is cut",
+		Old:    "		return s.kill(ctx, o)\n",
+		New:    "		if MUTANT { return nil }; return s.kill(ctx, o)\n",
+	},
+	{
 		Name: "harness/reads-are-not-judged", Class: Harness, With: "example/batch-split",
 		File: "torture/linear/linear.go", Modes: []string{"linear"},
 		Breaks: "no checker is asked about a history",

@@ -84,8 +84,8 @@ func (m *Matrix) summarize(x *target.Result) {
 		}
 	}
 	x.LeftOut = append(x.LeftOut, m.Idle...)
-	for _, name := range m.Unjudged {
-		x.LeftOut = append(x.LeftOut, name+": no time, or no mode for it, in this run")
+	if n := len(m.Unjudged); n > 0 {
+		x.LeftOut = append(x.LeftOut, fmt.Sprintf("%d mutants and sites, for which there was no time, or no mode, in this run: %s", n, strings.Join(m.Unjudged, ", ")))
 	}
 	fail := func(what string) {
 		x.Failures = append(x.Failures, target.Failure{

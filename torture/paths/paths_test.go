@@ -16,9 +16,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func run(t *testing.T, f flaw) target.Result {
+func run(t *testing.T, f flaw, work int64) target.Result {
 	t.Helper()
-	result, err := paths.Mode(t.Context(), target.Run{Engine: mirrored(f), Seed: 1})
+	result, err := paths.Mode(t.Context(), target.Run{Engine: mirrored(f), Seed: 1, Work: work})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func run(t *testing.T, f flaw) target.Result {
 
 // TestSound: an engine that keeps its promises passes, and all was tried.
 func TestSound(t *testing.T) {
-	result := run(t, sound)
+	result := run(t, sound, 300)
 	for _, f := range result.Failures {
 		t.Errorf("%s\n%s\n%s\n%s", f.What, f.Workload, f.Command, f.Trace)
 	}
@@ -53,7 +53,7 @@ func TestFlaws(t *testing.T) {
 		{needsAll, workload.NotOpened},
 	} {
 		t.Run(string(c.flaw), func(t *testing.T) {
-			result := run(t, c.flaw)
+			result := run(t, c.flaw, 60)
 			i := slices.IndexFunc(result.Failures, func(f target.Failure) bool { return strings.Contains(f.What, string(c.fault)) })
 			if i < 0 {
 				t.Fatalf("none of %d failures is %q", len(result.Failures), c.fault)

@@ -58,6 +58,7 @@ const (
 	SyncData
 )
 
+// String returns "probe", "direct" or "syncdata".
 func (m FlushMethod) String() string {
 	switch m {
 	case Probe:

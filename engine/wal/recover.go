@@ -416,8 +416,10 @@ func (r *recovery) patch(s foundSlot, scan *scanner, src *source) bool {
 		if ahead.run(other, 0, nil); ahead.sequence == scan.sequence && !ahead.closed {
 			continue
 		}
-		// Not a byte before: there the other may be damaged.
-		copy(src.data[scan.off:other.filled], other.data[scan.off:other.filled])
+		// Not a byte before, where the other may be damaged; except that what this one
+		// could not read it does not have.
+		from := min(scan.off, src.filled)
+		copy(src.data[from:other.filled], other.data[from:other.filled])
 		src.mu.Lock()
 		src.filled, src.err = max(src.filled, other.filled), other.err
 		src.mu.Unlock()

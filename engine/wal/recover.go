@@ -521,11 +521,16 @@ func (r *recovery) collect() error {
 func (r *recovery) begin() error {
 	for i, slots := range r.found {
 		for _, s := range slots {
+			if r.sinks[i].lost != nil {
+				break
+			}
 			src := newSource(r.path(i, s), make([]byte, s.bytes))
 			src.fill(r.ctx, r.fs, 1)
 			flushed, err := claims(src, 0, 0)
 			if err != nil {
-				return err
+				if err := r.without(r.sinks[i], err); err != nil {
+					return err
+				}
 			}
 			if flushed > r.after {
 				return fmt.Errorf("log %s: %w: the heads of all segments are damaged, and records up to %d were flushed; restore the files, or the store from a backup", r.name(), engine.ErrCorrupt, flushed)

@@ -9,6 +9,7 @@ import (
 	"github.com/orbit-persistence/orbit/torture/errors"
 	"github.com/orbit-persistence/orbit/torture/linear"
 	"github.com/orbit-persistence/orbit/torture/mutants"
+	"github.com/orbit-persistence/orbit/torture/real"
 	"github.com/orbit-persistence/orbit/torture/rot"
 	"github.com/orbit-persistence/orbit/torture/target"
 )
@@ -47,14 +48,21 @@ var modes = []mode{
 	},
 }
 
-// modesWith returns the modes, and last the one that judges them all, which writes
-// its matrix into out.
+// modesWith returns the modes, those on the real kernel, which write their table
+// into out, and last the one that judges those before, with its matrix.
 func modesWith(out string) []mode {
 	var names []string
 	for _, m := range modes {
 		names = append(names, m.name)
 	}
+	table := real.NewTable(out)
 	return append(slices.Clone(modes), mode{
+		name: real.NameKill, run: table.Kill, unfit: onDisk,
+		about: "processes killed while they write or recover",
+	}, mode{
+		name: real.NamePowerCut, run: table.PowerCut, unfit: onDisk,
+		about: "real file systems, ext4 and XFS, that lose what was not flushed",
+	}, mode{
 		name: "mutants", run: mutants.Mode(names, out), alone: true,
 		about: "defects seeded into the code, each of which another mode must find",
 	})

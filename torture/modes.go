@@ -63,6 +63,12 @@ func modesWith(out string) []mode {
 		name: real.NamePowerCut, run: table.PowerCut, unfit: onDisk,
 		about: "real file systems, ext4 and XFS, that lose what was not flushed",
 	}, mode{
+		name: real.NameNoSpace, run: real.NoSpace, unfit: onDisk,
+		about: "real file systems that become full, and have room again",
+	}, mode{
+		name: real.NameIOErrors, run: real.IOErrors, unfit: onDisk,
+		about: "real devices whose writes fail, and then reads",
+	}, mode{
 		name: "mutants", run: mutants.Mode(names, out), alone: true,
 		about: "defects seeded into the code, each of which another mode must find",
 	})

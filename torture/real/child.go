@@ -40,10 +40,11 @@ type openCommand struct {
 	Directory string `json:"directory"`
 }
 
-// dumpCommand reads everything. If Want is there, that is what it must be, and
-// reads may fail.
+// dumpCommand reads everything. With Faulty reads may fail, but what they return
+// must be right; Want is then what is right, nil for what the iterator shows.
 type dumpCommand struct {
-	Want []entry `json:"want,omitempty"`
+	Faulty bool    `json:"faulty,omitempty"`
+	Want   []entry `json:"want,omitempty"`
 }
 
 // writeCommand lets all writers work until each has applied Batches batches, or
@@ -179,33 +180,40 @@ func (c *child) open(o openCommand) (answer, error) {
 
 // dump returns everything that the store shows, if all ways to read it agree.
 func (c *child) dump(cmd dumpCommand) (a answer, err error) {
-	if cmd.Want != nil {
-		var want []workload.Entry
-		for _, e := range cmd.Want {
-			want = append(want, workload.Entry{Key: string(e.Key), Value: string(e.Value)})
-		}
-		a.Excused, err = workload.Readable(c.store, want, func(err error) bool { return !errors.Is(err, engine.ErrClosed) })
-		return a, err
+	all := make([]workload.Entry, 0, len(cmd.Want))
+	for _, e := range cmd.Want {
+		all = append(all, workload.Entry{Key: string(e.Key), Value: string(e.Value)})
 	}
-	var all []workload.Entry
+	if cmd.Want == nil {
+		if all, err = c.iterate(); err != nil && cmd.Faulty {
+			return answer{Excused: 1}, nil
+		} else if err != nil {
+			return a, err
+		}
+		for _, e := range all {
+			a.Entries = append(a.Entries, entry{[]byte(e.Key), []byte(e.Value)})
+		}
+	}
+	if !cmd.Faulty {
+		return a, workload.Same(c.store, all)
+	}
+	a.Excused, err = workload.Readable(c.store, all, func(error) bool { return true })
+	return a, err
+}
+
+func (c *child) iterate() (all []workload.Entry, err error) {
 	it, err := c.store.NewIterator(engine.IterOptions{})
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.Value()
 		if err != nil {
-			return a, errors.Join(err, it.Close())
+			return nil, errors.Join(err, it.Close())
 		}
 		all = append(all, workload.Entry{Key: string(it.Key()), Value: string(value)})
 	}
-	if err := it.Close(); err != nil {
-		return a, err
-	}
-	for _, e := range all {
-		a.Entries = append(a.Entries, entry{[]byte(e.Key), []byte(e.Value)})
-	}
-	return a, workload.Same(c.store, all)
+	return all, it.Close()
 }
 
 // write lets the writers work.

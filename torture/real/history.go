@@ -163,7 +163,11 @@ func (h *history) check(entries []entry) (v verdict) {
 	}
 	v.broken = h.prefix(v.shown)
 	for k, n := range shared {
-		if v.wrong = h.sameShared(k, n, v.shown); v.wrong != nil {
+		switch err := h.sameShared(k, n, v.shown); {
+		case workload.FaultOf(err) == broken && v.broken == nil:
+			v.broken = err
+		case err != nil && workload.FaultOf(err) != broken:
+			v.wrong = err
 			return v
 		}
 	}
@@ -221,7 +225,7 @@ func (h *history) prefix(shown vector) error {
 }
 
 // broken is a fault of several writers, which package workload has no word for.
-const broken workload.Fault = "hole in the commit order"
+const broken workload.Fault = "commit order broken"
 
 // sameOwn compares the keys of a writer with what they were after its batch at
 // that position.
@@ -293,7 +297,8 @@ func (h *history) sameShared(k int, got *name, shown vector) error {
 			continue
 		}
 		if r := h.writers[w].records[at-1]; r.before[got.writer] >= got.position {
-			return wrongf("%s was last written by %v, it says, which was acknowledged before %v, which wrote it too, began", sharedKey(k), *got, name{r.round, w, at})
+			return &workload.Violation{Fault: broken, Text: fmt.Sprintf("%s was last written by %v, it says, which was acknowledged before %v, which wrote it too, began",
+				sharedKey(k), *got, name{r.round, w, at})}
 		}
 	}
 	return nil

@@ -149,7 +149,7 @@ func TestViolations(t *testing.T) {
 					to.apply(s.history.plan.batch(n))
 				}
 			}
-		}, "hole in the commit order"},
+		}, "commit order broken"},
 		"a hole of a writer": {func(s *scene, to store) {
 			clear(to)
 			for i, n := range s.order {

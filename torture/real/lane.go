@@ -202,6 +202,26 @@ func (l *lane) read(ctx context.Context, p *process) ([]entry, error) {
 	return a.Entries, err
 }
 
+// write lets the writers work undisturbed, and returns the errors that stopped them,
+// by writer.
+func (l *lane) write(ctx context.Context, p *process, batches uint64) ([]*failure, error) {
+	l.round++
+	l.ledger.reset(l.history.newest())
+	a, err := p.call(ctx, command{Write: &writeCommand{Seed: l.history.plan.seed, Round: l.round, Batches: batches}})
+	l.absorb(l.ledger.acks())
+	return a.Writers, err
+}
+
+// live holds what an open store shows against the oracle: nothing may be missing.
+func (l *lane) live(shown []entry) error {
+	v := l.history.check(shown)
+	if err := v.fault(closed); err != nil {
+		return fmt.Errorf("the store while it is open: %w", err)
+	}
+	l.history.settle(v.shown)
+	return nil
+}
+
 // finish opens the store a last time, closes it in order, stops what it stands on,
 // and looks whether all is there.
 func (l *lane) finish(ctx context.Context) error {

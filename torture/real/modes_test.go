@@ -2,14 +2,18 @@ package real
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/memory"
 	"github.com/orbit-persistence/orbit/torture/example"
 	"github.com/orbit-persistence/orbit/torture/target"
 )
@@ -43,6 +47,25 @@ var subjects = []target.Engine{
 			return nil, engine.ErrCorrupt
 		}
 		return open(dir)
+	}},
+	{Name: "swallows-errors", Open: func(dir string) (engine.Engine, error) {
+		e, err := open(dir)
+		return swallows{e}, err
+	}},
+	{Name: "stays-full", Open: func(dir string) (engine.Engine, error) {
+		e, err := open(dir)
+		return &sticky{Engine: e, stays: engine.ErrNoSpace}, err
+	}},
+	{Name: "is-not-read-only", Open: func(dir string) (engine.Engine, error) {
+		e, err := open(dir)
+		return &sticky{Engine: e, stays: engine.ErrReadOnly, becomes: syscall.EIO}, err
+	}},
+	{Name: "opens-empty", Open: func(dir string) (engine.Engine, error) {
+		e, err := open(dir)
+		if err != nil {
+			return memory.Open(), nil
+		}
+		return e, nil
 	}},
 	{Name: "exits", Open: func(dir string) (engine.Engine, error) {
 		e, err := open(dir)
@@ -165,6 +188,35 @@ func (e halves) Apply(ctx context.Context, b *engine.Batch, d engine.Durability)
 	return nil
 }
 
+// swallows calls every write a success.
+type swallows struct{ engine.Engine }
+
+func (e swallows) Apply(ctx context.Context, b *engine.Batch, d engine.Durability) error {
+	_ = e.Engine.Apply(ctx, b, d)
+	return nil
+}
+
+// sticky stays with the first error of a kind, or calls it another.
+type sticky struct {
+	engine.Engine
+	stays, becomes error
+	first          atomic.Pointer[error]
+}
+
+func (e *sticky) Apply(ctx context.Context, b *engine.Batch, d engine.Durability) error {
+	if first := e.first.Load(); first != nil {
+		return *first
+	}
+	err := e.Engine.Apply(ctx, b, d)
+	if errors.Is(err, e.stays) {
+		if e.becomes != nil {
+			return e.becomes
+		}
+		e.first.CompareAndSwap(nil, &err)
+	}
+	return err
+}
+
 // exits ends the process at the first Sync.
 type exits struct{ engine.Engine }
 
@@ -215,6 +267,19 @@ func TestExample(t *testing.T) {
 	}
 }
 
+// TestExampleOnFailingDevices: the example engine bears them.
+func TestExampleOnFailingDevices(t *testing.T) {
+	needsDisks(t)
+	x := tortured(t, NoSpace, "example", 0)
+	if len(x.Failures) > 0 || x.Get("full disks") == 0 || x.Get("batches refused") == 0 {
+		t.Errorf("%+v", x)
+	}
+	x = tortured(t, IOErrors, "example", 0)
+	if len(x.Failures) > 0 || x.Get("writers refused") == 0 || x.Get("stores not opened")+x.Get("reads refused") == 0 {
+		t.Errorf("%+v", x)
+	}
+}
+
 // TestLiars: each lie is found by the mode that can see it.
 func TestLiars(t *testing.T) {
 	table := NewTable("")
@@ -224,14 +289,20 @@ func TestLiars(t *testing.T) {
 		work               int64
 	}{
 		{"acknowledges-from-memory", "kill", "acknowledged as buffered are gone", table.Kill, 200},
-		{"forgets-one-writer", "kill", "hole in the commit order", table.Kill, 200},
+		{"forgets-one-writer", "kill", "commit order broken", table.Kill, 200},
 		{"splits-batches", "kill", "state of no commit", table.Kill, 2000},
 		{"does-not-open-twice", "kill", "store does not open", table.Kill, 20},
 		{"exits", "kill", "an invariant is broken", table.Kill, 200},
+		{"swallows-errors", "nospace", "state of no commit", NoSpace, 2},
+		{"stays-full", "nospace", "no write although there is room again", NoSpace, 2},
+		{"exits", "nospace", "an invariant is broken", NoSpace, 2},
+		{"swallows-errors", "eio", "acknowledged batches lost", IOErrors, 2},
+		{"is-not-read-only", "eio", "write taken after a failed flush", IOErrors, 2},
+		{"opens-empty", "eio", "state of no commit", IOErrors, 4},
 		{"flushed-is-buffered", "powercut", "acknowledged as flushed are gone", table.PowerCut, 400},
 	} {
 		t.Run(c.mode+"/"+c.engine, func(t *testing.T) {
-			if c.mode == NamePowerCut {
+			if c.mode != NameKill {
 				needsDisks(t)
 			}
 			x := tortured(t, c.run, c.engine, c.work)
@@ -239,16 +310,22 @@ func TestLiars(t *testing.T) {
 				t.Fatalf("not found: %+v", x)
 			}
 			f := x.Failures[0]
-			if !strings.Contains(f.What, c.want) || !strings.Contains(f.What, "what is left of it: ") {
+			if !strings.Contains(f.What, c.want) {
 				t.Errorf("want %q in\n%s", c.want, f.What)
 			}
 			if !strings.Contains(f.Command, "orbit-cli torture --modes "+c.mode+" --engines "+c.engine+" --seed 1") {
 				t.Errorf("the command is %q", f.Command)
 			}
+			if kept := c.mode == NameKill || c.mode == NamePowerCut; kept {
+				_, path, _ := strings.Cut(f.What, "what is left of it: ")
+				if _, err := os.Stat(path); err != nil {
+					t.Errorf("nothing is kept: %v", err)
+				}
+			}
 			// A foreign engine is reported, not judged, and goes on.
 			e := subject(t, c.engine)
 			e.Foreign = true
-			x, err := c.run(t.Context(), target.Run{Engine: e, Seed: 1, Work: c.work / 10, Directory: t.TempDir()})
+			x, err := c.run(t.Context(), target.Run{Engine: e, Seed: 1, Work: max(1, c.work/10), Directory: t.TempDir()})
 			if err != nil || len(x.Failures) > 0 {
 				t.Errorf("foreign: %+v, %v", x, err)
 			}

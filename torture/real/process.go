@@ -175,7 +175,7 @@ type logTail struct {
 	text []byte
 }
 
-const logTailBytes = 2 << 10
+const logTailBytes = 64 << 10
 
 // Write implements io.Writer.
 func (l *logTail) Write(p []byte) (int, error) {
@@ -188,7 +188,12 @@ func (l *logTail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// last returns the last lines, each after a newline.
+// headlines begin what says why a process ends: of Go's runtime, of C's assert, and
+// of libraries that abort.
+var headlines = []string{"panic:", "fatal error:", "unexpected fault", "Assertion", "terminate called", "SIG"}
+
+// last returns the lines that say why the process ended, or else the last ones,
+// each after a newline.
 func (l *logTail) last() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -196,8 +201,15 @@ func (l *logTail) last() string {
 	if text == "" {
 		return ""
 	}
+	const most = 4
 	lines := strings.Split(text, "\n")
-	return "\n\t" + strings.Join(lines[max(0, len(lines)-6):], "\n\t")
+	from := slices.IndexFunc(lines, func(line string) bool {
+		return slices.ContainsFunc(headlines, func(h string) bool { return strings.Contains(line, h) })
+	})
+	if from < 0 {
+		from = max(0, len(lines)-most)
+	}
+	return "\n\t" + strings.Join(lines[from:min(from+most, len(lines))], "\n\t")
 }
 
 // howEnded says how a process ended.

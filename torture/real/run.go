@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/orbit-persistence/orbit/torture/real/loopfs"
 	"github.com/orbit-persistence/orbit/torture/target"
 	"github.com/orbit-persistence/orbit/torture/workload"
 )
@@ -159,6 +162,53 @@ func (m *run) judge(ctx context.Context, l *lane, fault error) (*target.Failure,
 	return &target.Failure{What: text, Seed: m.Seed, Trace: l.positions(), Command: m.command()}, nil
 }
 
+// each takes a store on each file system in turn through rounds of a mode of its own,
+// so many on each if there is no budget.
+func (m *run) each(ctx context.Context, kinds []loopfs.Kind, rounds int64, round func(context.Context, *lane, *disk, int64) error) (target.Result, error) {
+	began := time.Now()
+	var disks []*disk
+	err := func() error {
+		for _, k := range kinds {
+			d, err := newDisk(ctx, m.Directory, k, m.Engine.Foreign)
+			if err != nil {
+				return err
+			}
+			if err := m.add(d, killed); err != nil {
+				return err
+			}
+			disks = append(disks, d)
+		}
+		for n := int64(0); n < rounds || !m.ends.IsZero(); n++ {
+			for i, l := range m.lanes {
+				if m.over() {
+					return nil
+				}
+				if err := l.begin(ctx); err != nil {
+					return err
+				}
+				fault := round(ctx, l, disks[i], n)
+				m.result.Add("rounds", 1)
+				m.Report(m.result.Get("rounds"), 0, "rounds")
+				failed, err := m.judge(ctx, l, fault)
+				if err != nil {
+					return err
+				}
+				if failed != nil {
+					m.result.Failures = append(m.result.Failures, *failed)
+				}
+			}
+		}
+		return nil
+	}()
+	for _, l := range m.lanes {
+		_, endErr := l.end(false)
+		err = errors.Join(err, endErr)
+	}
+	m.result.Elapsed = time.Since(began)
+	m.observe()
+	return m.result, err
+}
+
 // command runs the mode again with the same choices.
 func (m *run) command() string {
 	s := fmt.Sprintf("orbit-cli torture --modes %s --engines %s --seed %d", m.mode, m.Engine.Name, m.Seed)
@@ -197,8 +247,13 @@ func (m *run) sum() {
 	} {
 		m.result.Add(c.Name, c.N)
 	}
-	for kind, n := range m.observed {
-		if n > 1 {
+	m.observe()
+}
+
+// observe says how often a foreign engine did what it did more than once.
+func (m *run) observe() {
+	for _, kind := range slices.Sorted(maps.Keys(m.observed)) {
+		if n := m.observed[kind]; n > 1 {
 			m.result.Observed = append(m.result.Observed, fmt.Sprintf("%d times: %s", n, kind))
 		}
 	}

@@ -92,6 +92,11 @@ func (d *Disk) Format(ctx context.Context) error {
 	if err := errors.Join(d.image.Truncate(0), d.image.Truncate(d.kind.Bytes)); err != nil {
 		return fmt.Errorf("size of %s: %w", d.image.Name(), err)
 	}
+	if d.device != "" {
+		if err := d.Truncate(d.kind.Bytes); err != nil { // it may have been cut short
+			return err
+		}
+	}
 	args := append(d.kind.mkfs[1:len(d.kind.mkfs):len(d.kind.mkfs)], d.image.Name())
 	if out, err := exec.CommandContext(ctx, d.kind.mkfs[0], args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", d.kind.mkfs[0], err, out)
@@ -189,14 +194,53 @@ func (d *Disk) Cut() error {
 	return nil
 }
 
-// Truncate cuts the device short: what lay behind that many bytes is gone, and
-// reading it is an error of the device.
+// Truncate cuts the device short: what lay behind that many bytes is gone, and to
+// read or write there is EIO.
 func (d *Disk) Truncate(bytes int64) error {
 	if err := d.image.Truncate(bytes); err != nil {
 		return fmt.Errorf("truncate %s: %w", d.image.Name(), err)
 	}
-	return nil
+	f, err := os.OpenFile(d.device, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	// Else a write behind the end would make the file long again.
+	if err := unix.IoctlSetInt(int(f.Fd()), unix.LOOP_SET_CAPACITY, 0); err != nil {
+		return errors.Join(fmt.Errorf("size of %s: %w", d.device, err), f.Close())
+	}
+	return f.Close()
 }
+
+// Fill takes all room of the mounted file system but that many bytes, in a file
+// that Empty removes. It may be called again with less.
+func (d *Disk) Fill(leave int64) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(d.path, &st); err != nil {
+		return fmt.Errorf("room of %s: %w", d.path, err)
+	}
+	f, err := os.OpenFile(d.ballast(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	more := int64(st.Bavail)*st.Bsize - leave
+	if more <= 0 {
+		return nil
+	}
+	if err := unix.Fallocate(int(f.Fd()), 0, info.Size(), more); err != nil {
+		return fmt.Errorf("fill %s: %w", d.path, err)
+	}
+	return f.Sync()
+}
+
+// Empty takes back what Fill did.
+func (d *Disk) Empty() error { return removeIfThere(d.ballast()) }
+
+func (d *Disk) ballast() string { return filepath.Join(d.path, "ballast") }
 
 // Extents returns where on the device each block of a file of the mounted file
 // system lies, in bytes, without holes.

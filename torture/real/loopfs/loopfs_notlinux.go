@@ -43,6 +43,12 @@ func (*Disk) Cut() error { return errNotLinux }
 // Truncate returns ErrUnsupported.
 func (*Disk) Truncate(int64) error { return errNotLinux }
 
+// Fill returns ErrUnsupported.
+func (*Disk) Fill(int64) error { return errNotLinux }
+
+// Empty returns ErrUnsupported.
+func (*Disk) Empty() error { return errNotLinux }
+
 // Extents returns ErrUnsupported.
 func (*Disk) Extents(string) ([]int64, error) { return nil, errNotLinux }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -145,6 +146,41 @@ func TestTruncate(t *testing.T) {
 	}
 	if data, err := os.ReadFile(name); err == nil {
 		t.Errorf("read %d bytes from behind the end of the device", len(data))
+	}
+	if err := errors.Join(d.Cut(), d.Unmount(), d.Format(t.Context()), d.Mount()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, name, true)
+}
+
+// TestFill: there is no room, and then there is.
+func TestFill(t *testing.T) {
+	for _, k := range loopfs.Kinds {
+		t.Run(k.Name, func(t *testing.T) {
+			needs(t, k)
+			d, err := loopfs.New(t.Context(), t.TempDir(), k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := d.Close(false); err != nil {
+					t.Error(err)
+				}
+			}()
+			if err := errors.Join(d.Mount(), d.Fill(1<<20), d.Fill(64<<10)); err != nil {
+				t.Fatal(err)
+			}
+			name := filepath.Join(d.Path(), "file")
+			if err := os.WriteFile(name, make([]byte, 256<<10), 0o600); !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("256 KiB where there is room for 64: %v", err)
+			}
+			if err := d.Empty(); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(name, make([]byte, 256<<10), 0o600); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

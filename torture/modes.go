@@ -55,7 +55,7 @@ func modesWith(out string) []mode {
 	for _, m := range modes {
 		names = append(names, m.name)
 	}
-	table := real.NewTable(out)
+	table := real.NewTable(out, commit())
 	return append(slices.Clone(modes), mode{
 		name: real.NameKill, run: table.Kill, unfit: onDisk,
 		about: "processes killed while they write or recover",

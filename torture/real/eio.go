@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/torture/real/loopfs"
 	"github.com/orbit-persistence/orbit/torture/target"
 	"github.com/orbit-persistence/orbit/torture/workload"
 )
@@ -20,24 +22,31 @@ const failingRounds = 2
 // IOErrors is a target.Mode: it makes the device of a store fail. In even rounds
 // the file system is shut down under the writers, so that each write and flush is
 // EIO: they must be told, later writes are ErrReadOnly, and what the store still
-// shows is right; mounted again, it has all that was flushed. In odd rounds the
-// device is cut short at a block of one of the store's files, while the store is
+// shows is right; mounted again, it has all that was flushed. In odd rounds, on XFS,
+// the device is cut short at a block of one of the store's files, while the store is
 // closed: it does not open, or each read gives what is right or an error. Work
 // counts rounds on each file system; 0 is 2.
+//
+// A device under ext4 is not cut short. Linux 6.18 meets a BUG in mballoc.c when an
+// engine tries again and again to write there, and the mount is stuck until the
+// machine starts anew.
 func IOErrors(ctx context.Context, r target.Run) (target.Result, error) {
 	m := newRun(NameIOErrors, r)
 	kinds, err := m.usable()
 	if err != nil || len(kinds) == 0 {
 		return m.result, err
 	}
+	if !slices.ContainsFunc(kinds, bearsShortDevice) {
+		m.result.LeftOut = append(m.result.LeftOut, "devices that are cut short: that is done to XFS alone, which is not to be had here")
+	}
 	if r.Work == 0 {
 		r.Work = failingRounds
 	}
 	result, err := m.each(ctx, kinds, r.Work, func(ctx context.Context, l *lane, d *disk, n int64) error {
-		if n%2 == 0 {
-			return m.failWrites(ctx, l, d)
+		if n%2 == 1 && bearsShortDevice(d.kind) {
+			return m.failReads(ctx, l, d)
 		}
-		return m.failReads(ctx, l, d)
+		return m.failWrites(ctx, l, d)
 	})
 	met := result.Get("writers refused") + result.Get("stores not opened") + result.Get("reads refused") + result.Get("processes that ended")
 	if err == nil && len(result.Failures) == 0 && len(result.Observed) == 0 && met == 0 {
@@ -45,6 +54,10 @@ func IOErrors(ctx context.Context, r target.Run) (target.Result, error) {
 	}
 	return result, err
 }
+
+// bearsShortDevice reports whether the kernel survives it when the device of such a
+// file system is cut short.
+func bearsShortDevice(k loopfs.Kind) bool { return k.Type == "xfs" }
 
 // failWrites is an even round.
 func (m *run) failWrites(ctx context.Context, l *lane, d *disk) error {
@@ -71,7 +84,7 @@ func (m *run) failWrites(ctx context.Context, l *lane, d *disk) error {
 	if fault == nil {
 		fault = m.refusedWrites(ctx, l, p, a.Writers)
 	}
-	if workload.FaultOf(fault) == gone && l.engine.MayExit {
+	if exited(fault) && l.engine.MayExit {
 		m.result.Add("processes that ended", 1)
 		fault = nil
 	}
@@ -105,7 +118,7 @@ func (m *run) refusedWrites(ctx context.Context, l *lane, p *process, stopped []
 	}
 	a, err := p.call(ctx, command{Dump: &dumpCommand{Faulty: true}})
 	if err != nil {
-		return asViolation(err, "read after writes failed")
+		return asViolation(err, workload.Failed, "read after writes failed")
 	}
 	m.result.Add("reads refused", int64(a.Excused))
 	if a.Excused == 0 {
@@ -136,13 +149,17 @@ func nilOr(f *failure) error {
 	return f
 }
 
-// asViolation makes a violation of what a child answered.
-func asViolation(err error, text string) error {
+// asViolation makes a violation of an error that a child answered, of the given
+// kind if it is not one already. Another error stays what it is.
+func asViolation(err error, kind workload.Fault, text string) error {
 	var f *failure
-	if errors.As(err, &f) && f.Fault != "" {
-		return &workload.Violation{Fault: f.Fault, Text: text, Err: f}
+	if !errors.As(err, &f) {
+		return err
 	}
-	return err
+	if f.Fault != "" {
+		kind = f.Fault
+	}
+	return &workload.Violation{Fault: kind, Text: text, Err: f}
 }
 
 // failReads is an odd round.
@@ -172,7 +189,7 @@ func (m *run) failReads(ctx context.Context, l *lane, d *disk) error {
 		return err
 	}
 	if _, err := p.call(ctx, command{Close: true}); err != nil {
-		return &workload.Violation{Fault: workload.Failed, Text: "close", Err: err}
+		return asViolation(err, workload.Failed, "close")
 	}
 	p.kill()
 	if err := errors.Join(d.Unmount(), d.Mount()); err != nil { // so that nothing is in the cache
@@ -191,7 +208,7 @@ func (m *run) failReads(ctx context.Context, l *lane, d *disk) error {
 	}
 	defer p.kill()
 	fault := m.damagedReads(ctx, l, p, shown)
-	if workload.FaultOf(fault) == gone && l.engine.MayExit {
+	if exited(fault) && l.engine.MayExit {
 		m.result.Add("processes that ended", 1)
 		return nil
 	}
@@ -210,11 +227,11 @@ func (m *run) damagedReads(ctx context.Context, l *lane, p *process, want []entr
 		return nil
 	}
 	if err != nil {
-		return asViolation(err, "open")
+		return asViolation(err, workload.Failed, "open")
 	}
 	a, err := p.call(ctx, command{Dump: &dumpCommand{Faulty: true, Want: want}})
 	if err != nil {
-		return asViolation(err, "read")
+		return asViolation(err, workload.Failed, "read")
 	}
 	m.result.Add("reads refused", int64(a.Excused))
 	if a.Excused == 0 {

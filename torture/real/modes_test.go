@@ -252,7 +252,7 @@ func tortured(t *testing.T, mode target.Mode, engine string, work int64) target.
 
 // TestExample: the example engine survives.
 func TestExample(t *testing.T) {
-	table := NewTable("")
+	table := NewTable("", "")
 	x := tortured(t, table.Kill, "example", 20)
 	if len(x.Failures) > 0 || x.Get("kills") < 20 || x.Get("batches acknowledged") == 0 {
 		t.Errorf("%+v", x)
@@ -282,7 +282,7 @@ func TestExampleOnFailingDevices(t *testing.T) {
 
 // TestLiars: each lie is found by the mode that can see it.
 func TestLiars(t *testing.T) {
-	table := NewTable("")
+	table := NewTable("", "")
 	for _, c := range []struct {
 		engine, mode, want string
 		run                target.Mode
@@ -298,7 +298,7 @@ func TestLiars(t *testing.T) {
 		{"exits", "nospace", "an invariant is broken", NoSpace, 2},
 		{"swallows-errors", "eio", "acknowledged batches lost", IOErrors, 2},
 		{"is-not-read-only", "eio", "write taken after a failed flush", IOErrors, 2},
-		{"opens-empty", "eio", "state of no commit", IOErrors, 4},
+		{"opens-empty", "eio", "state of no commit", IOErrors, 8},
 		{"flushed-is-buffered", "powercut", "acknowledged as flushed are gone", table.PowerCut, 400},
 	} {
 		t.Run(c.mode+"/"+c.engine, func(t *testing.T) {
@@ -336,7 +336,7 @@ func TestLiars(t *testing.T) {
 // TestWithoutDisks: what cannot be run here is said, and is no success.
 func TestWithoutDisks(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	x, err := NewTable("").PowerCut(t.Context(), target.Run{Engine: subject(t, "example"), Directory: t.TempDir()})
+	x, err := NewTable("", "").PowerCut(t.Context(), target.Run{Engine: subject(t, "example"), Directory: t.TempDir()})
 	if err != nil || len(x.LeftOut) != 3 || x.Get("power cuts") != 0 {
 		t.Errorf("%+v, %v", x, err)
 	}

@@ -3,6 +3,7 @@ package real
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/torture/target"
@@ -42,8 +43,28 @@ func NoSpace(ctx context.Context, r target.Run) (target.Result, error) {
 	return result, err
 }
 
-// full is one round.
+// full is one round. Whatever the engine did on a full disk, its store is whole
+// afterwards.
 func (m *run) full(ctx context.Context, l *lane, d *disk, n int64) error {
+	fault := m.fullAndAgain(ctx, l, d, n)
+	if workload.FaultOf(fault) == "" || ctx.Err() != nil {
+		return fault
+	}
+	if exited(fault) && l.engine.MayExit {
+		m.result.Add("processes that ended", 1)
+		fault = nil
+	}
+	if err := d.Empty(); err != nil {
+		return err
+	}
+	l.last = killed
+	if err := m.lookAgain(ctx, l); err != nil {
+		return errors.Join(fault, fmt.Errorf("with room again: %w", err))
+	}
+	return fault
+}
+
+func (m *run) fullAndAgain(ctx context.Context, l *lane, d *disk, n int64) error {
 	p, err := start(l.engine, l.ledger)
 	if err != nil {
 		return err
@@ -53,6 +74,9 @@ func (m *run) full(ctx context.Context, l *lane, d *disk, n int64) error {
 		return err
 	}
 	refused, err := m.fill(ctx, l, d, p)
+	if exited(err) {
+		m.result.Add("full disks", 1)
+	}
 	if err != nil || refused == nil {
 		return err
 	}
@@ -61,7 +85,8 @@ func (m *run) full(ctx context.Context, l *lane, d *disk, n int64) error {
 		return err
 	}
 	if n%2 == 1 {
-		if p, err = m.reopenFull(ctx, l, d, p); err != nil {
+		p.kill()
+		if p, err = m.reopenFull(ctx, l, d); err != nil {
 			return err
 		}
 		defer p.kill()
@@ -78,10 +103,7 @@ func (m *run) full(ctx context.Context, l *lane, d *disk, n int64) error {
 		}
 	}
 	if _, err := p.call(ctx, command{Close: true}); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return &workload.Violation{Fault: workload.Failed, Text: "close after the disk had been full", Err: err}
+		return asViolation(err, workload.Failed, "close after the disk had been full")
 	}
 	p.kill()
 	l.last = closed
@@ -107,9 +129,6 @@ func (m *run) fill(ctx context.Context, l *lane, d *disk, p *process) ([]*failur
 			return nil, err
 		}
 		errs, err := l.write(ctx, p, fillBatches)
-		if workload.FaultOf(err) == gone {
-			return nil, m.diedFull(ctx, l, d, err)
-		}
 		if err != nil {
 			return nil, err
 		}
@@ -121,24 +140,6 @@ func (m *run) fill(ctx context.Context, l *lane, d *disk, p *process) ([]*failur
 	}
 	m.result.Add("disks that did not fill", 1)
 	return nil, nil
-}
-
-// diedFull looks at a store whose process ended when the disk was full, once there
-// is room. That the process ended is the fault that it returns at the least.
-func (m *run) diedFull(ctx context.Context, l *lane, d *disk, died error) error {
-	m.result.Add("full disks", 1)
-	m.result.Add("processes that ended", 1)
-	l.last = killed
-	if err := d.Empty(); err != nil {
-		return err
-	}
-	if err := m.lookAgain(ctx, l); err != nil {
-		return err
-	}
-	if l.engine.MayExit {
-		return nil
-	}
-	return died
 }
 
 // refusedWhole looks at the open store after writers were refused.
@@ -168,10 +169,9 @@ func (m *run) refusedWhole(ctx context.Context, l *lane, p *process, refused []*
 	return l.live(shown)
 }
 
-// reopenFull kills the process, opens the store while there is no room, and again
-// when there is. It returns the process that has it open then.
-func (m *run) reopenFull(ctx context.Context, l *lane, d *disk, p *process) (*process, error) {
-	p.kill()
+// reopenFull opens a store whose process was killed while there is no room, and
+// again when there is. It returns the process that has it open then.
+func (m *run) reopenFull(ctx context.Context, l *lane, d *disk) (*process, error) {
 	l.last = killed
 	err := m.lookAgain(ctx, l)
 	var f *failure
@@ -186,7 +186,8 @@ func (m *run) reopenFull(ctx context.Context, l *lane, d *disk, p *process) (*pr
 	if err := d.Empty(); err != nil {
 		return nil, err
 	}
-	if p, err = start(l.engine, l.ledger); err != nil {
+	p, err := start(l.engine, l.ledger)
+	if err != nil {
 		return nil, err
 	}
 	if err := l.look(ctx, p); err != nil {

@@ -123,6 +123,16 @@ func (p *process) works(wait time.Duration) bool {
 // gone is the fault of a process that ended although nobody ended it.
 const gone workload.Fault = "the process exited"
 
+// exited reports whether an error is that of a process that ended by itself.
+func exited(err error) bool {
+	for v := (*workload.Violation)(nil); errors.As(err, &v); err = v.Err {
+		if v.Fault == gone {
+			return true
+		}
+	}
+	return false
+}
+
 // ended makes the violation of a process that has ended by itself.
 func (p *process) ended(cause error) error {
 	p.kill()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -104,7 +103,7 @@ func (r *Row) merge(o Row) {
 // Table is the crash table: what the modes that stop stores found, over all engines
 // of a run. It has the modes as methods.
 type Table struct {
-	out string
+	out, commit string
 
 	mu      sync.Mutex
 	started time.Time
@@ -113,8 +112,10 @@ type Table struct {
 
 // NewTable returns an empty table, which is written as crash-table.md and
 // crash-table.json into a directory whenever a mode has ended; nowhere if that is
-// "".
-func NewTable(out string) *Table { return &Table{out: out, started: time.Now().UTC()} }
+// "". The commit names the source of this program.
+func NewTable(out, commit string) *Table {
+	return &Table{out: out, commit: commit, started: time.Now().UTC()}
+}
 
 // add puts rows into the table and writes it.
 func (t *Table) add(rows []Row) error {
@@ -129,7 +130,7 @@ func (t *Table) add(rows []Row) error {
 		Kernel  string    `json:"kernel"`
 		Commit  string    `json:"commit"`
 		Rows    []Row     `json:"rows"`
-	}{t.started, kernel(), commit(), t.rows}
+	}{t.started, kernel(), t.commit, t.rows}
 	data, err := json.MarshalIndent(file, "", "  ")
 	if err != nil {
 		return err
@@ -144,7 +145,7 @@ func (t *Table) markdown() string {
 	var b strings.Builder
 	b.WriteString("# What survives\n\n")
 	fmt.Fprintf(&b, "Real processes killed, and real file systems cut off from their device, while %d writers worked; kernel %s, commit %s, %s. ",
-		writers, kernel(), commit(), t.started.Format("2006-01-02"))
+		writers, kernel(), t.commit, t.started.Format("2006-01-02"))
 	b.WriteString(`Written by ` + "`orbit-cli torture --modes kill,powercut --out DIR`" + `.
 
 A dash is a class that the engine does not have as it was opened. What was
@@ -188,18 +189,4 @@ func kernel() string {
 		return "unknown"
 	}
 	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
-}
-
-// commit names the source of this program, as far as the build knows it.
-func commit() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return "unknown"
 }

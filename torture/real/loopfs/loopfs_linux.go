@@ -195,7 +195,7 @@ func (d *Disk) Cut() error {
 }
 
 // Truncate cuts the device short: what lay behind that many bytes is gone, and to
-// read or write there is EIO.
+// read or write there is EIO. Only XFS is known to bear that while programs write.
 func (d *Disk) Truncate(bytes int64) error {
 	if err := d.image.Truncate(bytes); err != nil {
 		return fmt.Errorf("truncate %s: %w", d.image.Name(), err)

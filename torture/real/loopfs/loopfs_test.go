@@ -118,7 +118,7 @@ func write(t *testing.T, name string, flush bool) {
 
 // TestTruncate: what lies behind the end of the device is an error of the device.
 func TestTruncate(t *testing.T) {
-	k := loopfs.Kinds[0]
+	k := loopfs.Kinds[1]
 	needs(t, k)
 	d, err := loopfs.New(t.Context(), t.TempDir(), k)
 	if err != nil {
@@ -194,6 +194,10 @@ func leaveDisk(dir string) {
 		println(err.Error())
 		os.Exit(1)
 	}
+	if err := os.Mkdir(filepath.Join(d.Path(), "here"), 0o700); err != nil {
+		println(err.Error())
+		os.Exit(1)
+	}
 	_, _ = os.Stdout.WriteString(d.Path() + "\n")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
@@ -212,7 +216,7 @@ func TestSweep(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := mine.Mount(); err != nil {
+	if err := errors.Join(mine.Mount(), os.Mkdir(filepath.Join(mine.Path(), "here"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
@@ -235,7 +239,7 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := strings.TrimSpace(string(line[:n]))
-	if _, err := os.Stat(filepath.Join(path, "lost+found")); err != nil {
+	if _, err := os.Stat(filepath.Join(path, "here")); err != nil {
 		t.Fatalf("it is not mounted: %v", err)
 	}
 	if err := cmd.Process.Kill(); err != nil {
@@ -248,7 +252,7 @@ func TestSweep(t *testing.T) {
 	if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
 		t.Errorf("left are %v (%v)", names, err)
 	}
-	if _, err := os.Stat(filepath.Join(mine.Path(), "lost+found")); err != nil {
+	if _, err := os.Stat(filepath.Join(mine.Path(), "here")); err != nil {
 		t.Errorf("a disk in use was swept: %v", err)
 	}
 }

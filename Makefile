@@ -13,7 +13,7 @@ comma := ,
 tags = $(subst $(space),$(comma),$(strip $(if $(wildcard /usr/include/rocksdb/c.h),rocksdb) $(if $(wildcard /usr/include/lmdb.h),lmdb)))
 
 commit := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
-ldflags := -X github.com/orbit-persistence/orbit/bench.Commit=$(commit)
+ldflags := -X github.com/orbit-persistence/orbit/bench.Commit=$(commit) -X github.com/orbit-persistence/orbit/torture.Commit=$(commit)
 tool := go tool -modfile=internal/lint/tools.mod
 
 ## Build and test
@@ -59,8 +59,17 @@ bench: deps-bench build ## the comparison table on real data, in under 10 minute
 bench-full: deps-bench build build-rocksdb-release ## more sizes, caches and tunings, and the release build of RocksDB; hours
 	bin/orbit-cli bench --profile full --rocksdb-release bin/orbit-cli-rocksdb-release --out results/full
 
-torture: build ## every mode of torture over every engine, a fixed amount of work, and the kill matrix
-	bin/orbit-cli torture
+# Loop devices give the mirror two devices of its own; without them it is left out.
+bench-log: deps-bench build ## the log: group commit beside Pebble and RocksDB, buffered commits, replay; minutes
+	bin/orbit-cli bench-log --out results
+
+torture: build ## every mode of torture over every engine, and the kill matrix, in 10 minutes
+	bin/orbit-cli torture --budget 10m --out results --json results/torture.json
+
+# Each night has a seed of its own, which the summary names.
+torture-night: build ## the same for 8 hours
+	@mkdir -p results/night
+	bin/orbit-cli torture --budget 8h --seed $$(date +%Y%m%d) --out results/night --json results/night/torture.json 2>&1 | tee results/night/torture.txt; exit $${PIPESTATUS[0]}
 
 ## What the targets install
 
@@ -79,4 +88,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build torture test test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help
+.PHONY: build torture torture-night test test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

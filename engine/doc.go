@@ -26,11 +26,24 @@
 // All methods of Engine and Reader may be called from many goroutines at once.
 // An Iterator and a Batch belong to one goroutine at a time.
 //
+// # Errors of the device
+//
+// A disk that is full where space is taken is ErrNoSpace: nothing of the batch is
+// applied, and the engine goes on once there is room. A flush that fails, for
+// whatever reason and be it want of room, makes a hand-built engine ErrReadOnly
+// for good: reads go on, and the batch whose flush failed may be found after the
+// next opening, or not. A read that fails is the error of that read alone.
+//
+// A persistent engine makes the name of its own directory durable, and of
+// whatever it makes beside it.
+//
 // # Lifetime
 //
 // Close waits for calls under way, ends every background goroutine, and loses
 // nothing of what was applied, in whatever class, to a persistent store. Every
-// later call on the engine gives ErrClosed, a second Close too. Iterators and
+// later call on the engine gives ErrClosed, a second Close too. Close of an engine
+// that a failed flush made read-only releases everything and returns that error,
+// since what was applied may be lost. Iterators and
 // snapshots should be closed before the engine. Where some are not, Close
 // returns ErrInUse with their number; they stay good, and the store is released,
 // its directory unlocked, when the last of them is closed.

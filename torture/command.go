@@ -22,7 +22,7 @@ type Command struct {
 	Engines []string      `placeholder:"NAME,..." help:"Engines to torture; all that this build has, if not given."`
 	Modes   []string      `placeholder:"NAME,..." help:"Ways to do it; all, if not given. See --list."`
 	Seed    uint64        `default:"1" help:"Seed of all that is random."`
-	Budget  time.Duration `placeholder:"60s" help:"How long each mode works on each engine; a fixed amount of work, if not given."`
+	Budget  time.Duration `placeholder:"10m" help:"How long all of it takes, divided among modes and engines by what they are worth; a fixed amount of work, if not given."`
 	Work    int64         `placeholder:"N" help:"That amount, in units of the mode."`
 	Dir     string        `placeholder:"DIR" help:"Where stores on the real disk are made and removed. Default: the system's temporary directory."`
 	JSON    string        `name:"json" placeholder:"FILE" help:"Write the report as JSON."`
@@ -37,6 +37,10 @@ var errFound = errors.New("promises were broken; see above")
 // Run runs what was asked for and prints the report. A UsageError means that the
 // call is at fault, and nothing was run.
 func (c *Command) Run(ctx context.Context, engines []target.Engine) error {
+	tuneCollector()
+	if task := os.Getenv(childEnv); task != "" {
+		return serveChild(ctx, task, engines, modesWith(c.Out))
+	}
 	return c.run(ctx, engines, modesWith(c.Out), os.Stdout, newProgress(os.Stderr))
 }
 
@@ -72,12 +76,17 @@ func (c *Command) run(ctx context.Context, engines []target.Engine, modes []mode
 			return err
 		}
 	}
-	for _, t := range tasks {
+	for i, t := range tasks {
+		report.about[t.mode.name] = t.mode.about
 		if ctx.Err() != nil {
 			report.note("interrupted before %s of %s", t.mode.name, t.engine.Name)
 			continue
 		}
-		if err := c.runTask(ctx, t, dir, report, p); err != nil {
+		var budget time.Duration
+		if c.Budget > 0 {
+			budget = share(c.Budget-time.Since(report.Started), tasks[i:])
+		}
+		if err := c.runTask(ctx, t, budget, dir, report, p); err != nil {
 			return err
 		}
 	}
@@ -105,16 +114,20 @@ func (c *Command) run(ctx context.Context, engines []target.Engine, modes []mode
 
 // runTask runs one mode on one engine in a directory of its own. An error of the
 // harness is kept in the report, and the other tasks go on.
-func (c *Command) runTask(ctx context.Context, t task, dir string, report *report, p *progress) error {
+func (c *Command) runTask(ctx context.Context, t task, budget time.Duration, dir string, report *report, p *progress) error {
 	scratch, err := os.MkdirTemp(dir, t.mode.name+"-")
 	if err != nil {
 		return err
 	}
 	p.begin(t.mode.name, t.engine.Name)
 	started := time.Now()
-	result, err := t.mode.run(ctx, target.Run{
-		Engine: t.engine, Seed: c.Seed, Budget: c.Budget, Work: c.Work, Progress: p.step, Directory: scratch,
-	})
+	r := target.Run{Engine: t.engine, Seed: c.Seed, Budget: budget, Work: c.Work, Progress: p.step, Directory: scratch}
+	var result target.Result
+	if c.Replay == "" && t.needsChildren() {
+		result, err = inChildren(ctx, t.mode.name, r)
+	} else {
+		result, err = t.mode.run(ctx, r)
+	}
 	result.Mode, result.Engine = t.mode.name, t.engine.Name
 	if result.Elapsed == 0 {
 		result.Elapsed = time.Since(started)
@@ -125,10 +138,14 @@ func (c *Command) runTask(ctx context.Context, t task, dir string, report *repor
 	}
 	report.Results = append(report.Results, o)
 	p.end(o)
+	clean := os.RemoveAll
 	if len(result.Failures) > 0 {
-		return removeIfEmpty(scratch) // pictures of failures stay
+		clean = removeIfEmpty // pictures of failures stay
 	}
-	return os.RemoveAll(scratch)
+	if err := clean(scratch); err != nil { // what was found counts for more
+		report.note("%s of %s left something behind: %v", t.mode.name, t.engine.Name, err)
+	}
+	return nil
 }
 
 // replays turns the tasks into ones that replay a failure.

@@ -104,7 +104,8 @@ func TestSummary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantText(t, stdout, "seed 9, 1s for each", "1,234,567 crash images, 9 seed", "In all: 2,469,134 crash images", "NOT VERIFIED HERE, 3 left out",
+	wantText(t, stdout, "seed 9, a budget of 1s", "counting: counts\n  engine  verdict  time  crash images  seed\n  one     ok         0s     1,234,567     9\n",
+		"In all: 2 of 2 passed", "2,469,134  crash images\n", "NOT VERIFIED HERE, 3 left out",
 		"absent: built without it", "disk of one: it keeps nothing")
 	wantText(t, stderr, "counting  one", "counting  two", "ok")
 	var r report
@@ -128,7 +129,7 @@ func TestFailuresFail(t *testing.T) {
 		t.Errorf("a failure gives %v", err)
 	}
 	wantText(t, stdout, "FAILED: failing of one, seed 42\n    commit 7 is lost\n", "put a\n    sync", "1 write /db/log",
-		"replay: orbit-cli torture --replay failing:1", "1,234,567 crash images", "failing of two: it is foreign")
+		"replay: orbit-cli torture --replay failing:1", "one     1 FAILED", "one     ok ", "1,234,567", "In all: 2 of 3 passed, 1 failed", "failing of two: it is foreign")
 	wantText(t, stderr, "1 FAILED")
 	stdout, stderr, err = runCommand(t, Command{Modes: []string{"unable", "counting"}})
 	if !errors.Is(err, errFound) {
@@ -146,6 +147,80 @@ func TestReplay(t *testing.T) {
 	wantText(t, stdout, "again with one: failing.abc")
 	if stdout, _, err := runCommand(t, Command{Engines: []string{"one"}, Replay: "failing.mended"}); err != nil {
 		t.Errorf("a failure that is mended gives %v\n%s", err, stdout)
+	}
+}
+
+// TestVerdicts: what counted nothing has not passed, and what is observed is told.
+func TestVerdicts(t *testing.T) {
+	some := []target.Count{{Name: "images", N: 1}}
+	var out strings.Builder
+	r := newReport(&Command{})
+	for i, c := range []struct {
+		o    outcome
+		want string
+	}{
+		{outcome{}, "LEFT OUT"},
+		{outcome{Result: target.Result{Counts: []target.Count{{Name: "images"}}}}, "LEFT OUT"},
+		{outcome{Result: target.Result{Counts: some}}, "ok"},
+		{outcome{Result: target.Result{Counts: some, Observed: []string{"lost"}}}, "1 observed"},
+		{outcome{Result: target.Result{Counts: some, Failures: make([]target.Failure, 2)}}, "2 FAILED"},
+		{outcome{Error: "cannot"}, "NOT RUN"},
+	} {
+		if got := c.o.verdict(); got != c.want {
+			t.Errorf("case %d is %q, want %q", i, got, c.want)
+		}
+		c.o.Mode, c.o.Engine = "m", "e"
+		c.o.Tables = []target.Table{{Title: "by effect", Columns: []string{"effect", "once"}, Rows: [][]string{{"EIO", "12"}, {"short write", "3"}}}}
+		r.Results = append(r.Results, c.o)
+	}
+	if err := r.print(&out); err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, out.String(), "In all: 2 of 6 passed, 1 failed, 1 could not be run, 2 left out as a whole", "OBSERVED, not judged: m of e\n    lost",
+		"  e, by effect:\n    effect       once\n    EIO            12\n    short write     3\n")
+}
+
+// TestShare: the whole budget is given away, by weight, and what is left over
+// goes on.
+func TestShare(t *testing.T) {
+	tasks := []task{
+		{mode{name: "crash"}, target.Engine{}}, {mode{name: "rot"}, target.Engine{}},
+		{mode{name: "rot"}, target.Engine{Foreign: true}}, {mode{name: "mutants"}, target.Engine{}},
+	}
+	left := 70 * time.Minute
+	for i, want := range []time.Duration{16 * time.Minute, 4 * time.Minute, 2 * time.Minute, 48 * time.Minute} {
+		got := share(left, tasks[i:])
+		if (got - want).Abs() > time.Second {
+			t.Errorf("task %d has %v, want %v", i, got, want)
+		}
+		left -= got
+	}
+	if got := share(10*time.Minute, tasks[3:]); got != 10*time.Minute {
+		t.Errorf("the last has %v of ten minutes", got)
+	}
+	if got := share(-time.Minute, tasks); got != time.Second {
+		t.Errorf("without time left it is %v", got)
+	}
+}
+
+// TestBudgetIsDivided: each task is told its share, none of it nothing.
+func TestBudgetIsDivided(t *testing.T) {
+	var told []time.Duration
+	tells := []mode{{name: "tells", unfit: anyEngine, run: func(_ context.Context, r target.Run) (target.Result, error) {
+		told = append(told, r.Budget)
+		return target.Result{}, nil
+	}}}
+	for _, budget := range []time.Duration{0, 90 * time.Hour} {
+		told = nil
+		var out strings.Builder
+		c := Command{Dir: t.TempDir(), Budget: budget, Engines: []string{"one", "two"}}
+		if err := c.run(t.Context(), engines(), tells, &out, &progress{w: &out}); err != nil {
+			t.Fatal(err)
+		}
+		near := func(d, want time.Duration) bool { return (d - want).Abs() <= want/100 }
+		if len(told) != 2 || !near(told[0], budget*2/3) || !near(told[1], budget) {
+			t.Errorf("of %v, the tasks have %v", budget, told) // the first takes no time
+		}
 	}
 }
 
@@ -168,6 +243,19 @@ func TestPicturesStay(t *testing.T) {
 			t.Errorf("with %d failures, left are %v (%v):\n%s", len(failures), left, err, out.String())
 		}
 	}
+}
+
+// TestReportSurvives: a directory that is gone costs nobody the report.
+func TestReportSurvives(t *testing.T) {
+	removes := []mode{{name: "removes", unfit: anyEngine, run: func(_ context.Context, r target.Run) (target.Result, error) {
+		return target.Result{Failures: []target.Failure{{What: "lost"}}}, os.Remove(r.Directory)
+	}}}
+	var out strings.Builder
+	c := Command{Dir: t.TempDir(), Engines: []string{"one"}}
+	if err := c.run(t.Context(), engines(), removes, &out, &progress{w: &out}); !errors.Is(err, errFound) {
+		t.Errorf("want the failure, got %v", err)
+	}
+	wantText(t, out.String(), "FAILED: removes of one", "removes of one left something behind")
 }
 
 func TestBadCommands(t *testing.T) {

@@ -30,6 +30,12 @@ func Standard() []target.Engine {
 					FS: fsys, Inline: true, SegmentBytes: 16 << 10, CheckpointBytes: 2 << 10,
 				})
 			},
+			OpenOnPaths: func(fsys vfs.FS, dirs []string) (engine.Engine, error) {
+				return example.Open(context.Background(), target.PathsHome, example.Options{
+					FS: fsys, Inline: true, SegmentBytes: 16 << 10, CheckpointBytes: 2 << 10,
+					Sinks: dirs, AllowMissing: true,
+				})
+			},
 		},
 		{
 			Name: "memory",
@@ -37,9 +43,15 @@ func Standard() []target.Engine {
 		},
 		{
 			Name:    "pebble",
-			Foreign: true,
+			Foreign: true, MayExit: true, // a goroutine of it panics when Open meets an error of the disk
 			Open: func(dir string) (engine.Engine, error) {
 				return pebbledb.Open(dir, pebbledb.Options{CacheBytes: 8 << 20, MemTableBytes: 256 << 10})
+			},
+			OpenOn: func(fsys vfs.FS, dir string) (engine.Engine, error) {
+				return pebbledb.Open(dir, pebbledb.Options{FS: pebbledb.OnFS(fsys), CacheBytes: 1 << 20, MemTableBytes: 256 << 10})
+			},
+			Transparent: []string{
+				"github.com/orbit-persistence/orbit/engine/pebbledb.", "github.com/cockroachdb/pebble/vfs.", "os.", "io.", "bufio.",
 			},
 		},
 		{

@@ -8,7 +8,7 @@ import (
 	"github.com/orbit-persistence/orbit/torture/crash"
 	"github.com/orbit-persistence/orbit/torture/errors"
 	"github.com/orbit-persistence/orbit/torture/linear"
-	"github.com/orbit-persistence/orbit/torture/mutants"
+	"github.com/orbit-persistence/orbit/torture/paths"
 	"github.com/orbit-persistence/orbit/torture/real"
 	"github.com/orbit-persistence/orbit/torture/rot"
 	"github.com/orbit-persistence/orbit/torture/target"
@@ -43,6 +43,10 @@ var modes = []mode{
 		about: "every sector in turn flipped, zeroed, swapped, misdirected or stale",
 	},
 	{
+		name: paths.Name, run: paths.Mode, replay: paths.Replay, unfit: onPaths,
+		about: "one of two devices goes and comes back stale, at random moments, and the power is cut",
+	},
+	{
 		name: "linear", run: linear.Mode, unfit: anyEngine,
 		about: "histories of many clients, judged by three checkers",
 	},
@@ -69,7 +73,7 @@ func modesWith(out string) []mode {
 		name: real.NameIOErrors, run: real.IOErrors, unfit: onDisk,
 		about: "real devices whose writes fail, and then reads",
 	}, mode{
-		name: "mutants", run: mutants.Mode(names, out), alone: true,
+		name: "mutants", run: judgeMutants(names, out), alone: true,
 		about: "defects seeded into the code, each of which another mode must find",
 	})
 }
@@ -78,6 +82,14 @@ func modesWith(out string) []mode {
 func onSimulatedDisk(e target.Engine, t engine.Traits) string {
 	if e.OpenOn == nil && t.Persistent {
 		return "it does not run on a simulated disk"
+	}
+	return onDisk(e, t)
+}
+
+// onPaths is the unfit of the mode that takes paths away.
+func onPaths(e target.Engine, t engine.Traits) string {
+	if e.OpenOnPaths == nil && t.Persistent {
+		return "it keeps its data on one path"
 	}
 	return onDisk(e, t)
 }

@@ -4,14 +4,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/term"
 )
 
-// progress tells a person what goes on: a line for each task when it is done,
-// and on a terminal, below it, how far the one under way is.
+// progress tells a person what goes on: a line for each task when it is done, and
+// how far the one under way is: on a terminal below it, elsewhere as a line a
+// minute.
 type progress struct {
 	w        io.Writer
 	terminal bool
@@ -45,8 +47,10 @@ func (p *progress) begin(mode, engine string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.at++
-	p.mode, p.engine, p.started, p.shown = mode, engine, time.Now(), time.Time{}
-	p.show("")
+	p.mode, p.engine, p.started, p.shown = mode, engine, time.Now(), time.Now()
+	if p.terminal {
+		p.show("")
+	}
 }
 
 // step is target.Run.Progress. A terminal is written to ten times a second at
@@ -54,7 +58,11 @@ func (p *progress) begin(mode, engine string) {
 func (p *progress) step(done, of int64, what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.shown) < 100*time.Millisecond {
+	pause := time.Minute
+	if p.terminal {
+		pause = 100 * time.Millisecond
+	}
+	if time.Since(p.shown) < pause {
 		return
 	}
 	if of <= 0 {
@@ -70,11 +78,12 @@ func (p *progress) step(done, of int64, what string) {
 
 // show writes the line of the task under way. Under mu.
 func (p *progress) show(how string) {
-	if !p.terminal {
-		return
-	}
 	p.shown = time.Now()
 	text := fmt.Sprintf("  %d/%d  %s  [%s]  %s", p.at, p.tasks, p.mode, p.engine, how)
+	if !p.terminal {
+		fmt.Fprintln(p.w, text)
+		return
+	}
 	if len(text) >= p.width {
 		text = text[:max(0, p.width-1)]
 	}
@@ -87,7 +96,7 @@ func (p *progress) end(o outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clear()
-	fmt.Fprintf(p.w, "  %-9s %-9s %8s  %s", o.Mode, o.Engine, o.Elapsed.Round(100*time.Millisecond), o.verdict())
+	fmt.Fprintf(p.w, "  %*d/%d  %-9s %-9s %8s  %s", len(strconv.Itoa(p.tasks)), p.at, p.tasks, o.Mode, o.Engine, short(o.Elapsed), o.verdict())
 	if o.Error != "" {
 		fmt.Fprintf(p.w, ": %s", o.Error)
 	}

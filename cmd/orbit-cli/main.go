@@ -8,6 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/orbit-persistence/orbit/bench"
+	"github.com/orbit-persistence/orbit/bench/logbench"
 	"github.com/orbit-persistence/orbit/torture"
 	"github.com/orbit-persistence/orbit/torture/target"
 )
@@ -15,7 +16,9 @@ import (
 // commands are the command line; each command's Run gets what it needs bound.
 type commands struct {
 	Bench       bench.Command       `cmd:"" help:"Measure the engines side by side and write the comparison table."`
+	BenchLog    logbench.Command    `cmd:"" help:"Measure the log: group commit beside Pebble and RocksDB, buffered commits, replay, a mirror."`
 	BenchSpread bench.SpreadCommand `cmd:"" help:"Tell how far the ratios between engines moved between runs of the bench."`
+	Inspect     inspectCommand      `cmd:"" help:"Print what is in the files of a store, and verify it."`
 	Torture     torture.Command     `cmd:"" help:"Crash, kill and corrupt the engines, and prove what survives."`
 }
 

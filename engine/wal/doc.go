@@ -1,30 +1,89 @@
-// Package wal is the write-ahead log that the engines share. This is its first
-// step: one directory, segments that grow, group commit behind one flush at a
-// time. Mirrored directories, recycled segments, mapped segments and direct
-// flushes are not here yet; more than one sink is ErrUnsupported.
+// Package wal is the write-ahead log that the engines share: one order of records,
+// each as durable as its commit asks for, in one directory or mirrored in several.
 //
-// # Format
+// # Files
 //
-// A segment is a file named by the sequence of its first record, in 16 digits of
-// hexadecimal, with the suffix ".wal". Numbers are little-endian.
+// A log is a set of files NNNNNN.wal, its slots, by the same names and with the
+// same bytes in each sink. A slot is written once with zeros, and then overwritten
+// again and again: no flush has to wait for metadata. A segment is one use of a
+// slot. Numbers are little-endian; CRC is CRC32C.
 //
-//	segment = header { record } [ zeros up to a multiple of 512 | end ]
-//	header  = magic "orbitwal" | version u32, 1 | 4 bytes of zero | first sequence u64 | 4 bytes of zero | checksum u32
-//	record  = checksum u32 | length u32 | sequence u64 | payload
-//	end     = checksum u32 | 4 bytes of 0xff | sequence of the last record u64
+//	segment = head { group } anything
+//	head    = header, at 0, and a copy of it, at 2048, in 4096 bytes
 //
-// Checksums are CRC32C: of the first 28 bytes of the header; of a record from its
-// length to its end. The end is written by Close, and cut off when the log is
-// opened again. Sequences are consecutive.
+//	header, 512 bytes, zeros where nothing is said:
+//	   0  "orbitwal"
+//	   8  u32 version: 2
+//	  12  u32 unit: 512 to 4096, a power of two, what the device writes at once
+//	  16  u64 id of the log
+//	  24  u64 generation: one more at every opening and every change of the sinks
+//	  32  u64 number of the segment, ascending
+//	  40  u64 number of the segment before it; 0 if nothing before it is needed
+//	  48  u64 sequence of its first record
+//	  56  u64 durable: all records up to this sequence were flushed
+//	  64  u64 salt, which no earlier use of the slot has had
+//	  72  u8  flush: 1 direct, 2 through the page cache
+//	 508  u32 CRC of the 508 bytes before it
 //
-// # What is durable when
+//	group  = mark { record }, from a multiple of the unit to a multiple of it
+//	mark, 48 bytes:
+//	   0  u32 CRC of bytes 8 to 48
+//	   4  u32 40<<2 | 2
+//	   8  u64 id of the log
+//	  16  u64 seed of the segment
+//	  24  u64 offset of the mark in the segment; bit 63 set: the log was closed here
+//	  32  u64 sequence of the next record
+//	  40  u64 durable, as in the header
+//	record, a multiple of 8 bytes:
+//	   0  u32 checksum
+//	   4  u32 length of the payload << 2 | 1
+//	   8      payload, and zeros
 //
-// A record is in the page cache when Append returns (class buffered), and flushed
-// when Commit with Flushed returns. A segment is flushed before the next one is
-// made, and a new one is written aside, flushed, renamed, and its directory
-// synced before a record goes into it. So a damaged record is the torn tail of a
-// crash only in the newest segment; in any other it is ErrCorrupt, and so is a
-// damaged header. A damaged record in front of the end of a closed log is too. In
-// a log that was not closed, a damaged record of the newest segment, behind which
-// flushed ones stand, is not yet told from a torn tail.
+// Eight zeros in place of a record say that the rest of the unit is empty. With
+//
+//	scramble(x) = the finalizer of SplitMix64
+//	seed        = scramble(scramble(scramble(id + generation·p1) + number·p2) + salt)
+//	checksum    = CRC(payload) + scramble(seed + offset·p1 + sequence·p2 + word·p3)
+//
+// where word is the record's second u32 and p1 to p3 are the odd constants of
+// format.go, a record counts in one place of one life of one slot only.
+//
+// # Durability
+//
+// Appended as Buffered, a record is stored into a mapping of the segment, where it
+// survives the process; the next flush takes it along. Appended as Flushed, it
+// waits in memory for the leader of the next group, who writes all of them past
+// the page cache with one durable write, or, where that is faster, by way of the
+// page cache and a flush. The page cache and direct writes take turns: a record
+// reaches the kernel no sooner than all before it.
+//
+// A flush is acknowledged when every sink that is in sync has it. A sink that
+// fails, or does not answer, is left behind: the others begin a segment of a
+// higher generation, flushed before anything more is acknowledged, so that it
+// cannot pass for current when it is back. The failure of the last sink makes the
+// log read-only for good.
+//
+// # Recovery
+//
+// The sink with the highest generation wins. Its segments are chained by their
+// links, and read until a record does not match. That is the torn tail of a crash,
+// and the end of the log, unless some head or mark, wherever it lies, says that
+// this record or a later one was flushed: then it is ErrCorrupt. Since each group
+// tells of the one before it, damage to what was flushed is found, except to the
+// very last flush before a crash; Close leaves a mark for that one too.
+//
+// Nothing is written to a file of the log by opening it, except to bring sinks
+// level; the first Append begins a new segment behind the recovered end. Segments
+// behind a torn one are not erased: no link leads to them any more.
+//
+// # What the device is trusted with
+//
+//   - A unit that was flushed stays, whatever happens to other units: acknowledged
+//     bytes are not written again, except that the page cache writes back whole
+//     pages, with the same bytes where they were flushed before.
+//   - A flush that reports success has happened. One that reports failure is never
+//     repeated.
+//   - Nothing is assumed of the order, or of the wholeness, of what was not flushed.
+//   - A slot has all its blocks: overwriting needs no room. (Not so on file systems
+//     that copy on write, where a full disk then makes the log read-only.)
 package wal

@@ -3,6 +3,7 @@ package crash_test
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -16,7 +17,11 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The explorer makes much garbage and keeps little.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400)
+	goleak.VerifyTestMain(m)
+}
 
 func run(t *testing.T, d tiny.Defect, work int64) target.Result {
 	t.Helper()
@@ -64,6 +69,8 @@ func TestDefects(t *testing.T) {
 		{tiny.SequenceReset, workload.SequenceBack},
 		{tiny.SharedSnapshot, workload.BadSnapshot},
 		{tiny.UnsyncedCopy, workload.BadCopy},
+		{tiny.KeepsBatch, workload.Wrong},
+		{tiny.KeepsBounds, workload.Wrong},
 	} {
 		t.Run(string(c.defect), func(t *testing.T) {
 			result := run(t, c.defect, 3000)

@@ -39,7 +39,8 @@ type density struct {
 	// subsets is the largest number of pending units of which each subset is
 	// taken; 0 is never.
 	subsets int
-	// samples is the number of mixtures where not each subset is taken.
+	// samples is the number of mixtures where not each subset is taken; with 1
+	// there is nothing but that mixture.
 	samples int
 	// points is the number of events to cut at, chosen by the seed; 0 is all.
 	points int
@@ -52,6 +53,8 @@ var (
 	// Those of cuts during a recovery.
 	everywhere = density{subsets: 6, samples: 16}
 	once       = density{samples: 1, points: 1}
+	// That of engines that are not ours.
+	foreign = density{samples: 1, points: 16}
 )
 
 // cuts goes through the log of r and calls visit for each cut of that density,
@@ -95,7 +98,7 @@ func cuts(r *recording, d density, seed uint64, visit func(w *simdisk.Walk, c cu
 			return visit(w, cut{at, fates}, m)
 		}
 		switch {
-		case d.points == 1:
+		case d.samples == 1:
 			if !more(mixture(random, len(units))) {
 				return
 			}

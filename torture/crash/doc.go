@@ -41,6 +41,9 @@
 // ones; and the directory of the store is there, durably, before they begin. What
 // they still get wrong is observed, not judged.
 //
+// Nor need they do the same each time. They get large workloads by the seed, with
+// one mixture of fates at each of 16 random events, and a failure is not shrunk.
+//
 // # Which workloads
 //
 // All of one and two operations over a small alphabet, mixed with some of three

@@ -22,8 +22,11 @@ import (
 const Name = "crash"
 
 // more is the number of workloads beyond the exhaustive ones where a run does
-// not say.
-const more = 200
+// not say, and foreignWork of those that engines get that are not ours.
+const (
+	more        = 200
+	foreignWork = 40
+)
 
 // able returns why an engine cannot be put on a simulated disk.
 func able(e target.Engine) error {
@@ -55,14 +58,17 @@ func traits(e target.Engine) (t engine.Traits, err error) {
 
 // plan is the workloads of a run, by number.
 type plan struct {
-	seed     uint64
+	seed uint64
+	// foreign engines have goroutines of their own, so that a small workload is
+	// not the same each time: they get large ones alone.
+	foreign  bool
 	traits   engine.Traits
 	alphabet []workload.Op
 	pairs    []int
 }
 
-func newPlan(seed uint64, t engine.Traits) *plan {
-	p := &plan{seed: seed, traits: t, alphabet: workload.Alphabet(t)}
+func newPlan(seed uint64, t engine.Traits, foreign bool) *plan {
+	p := &plan{seed: seed, foreign: foreign, traits: t, alphabet: append(workload.Alphabet(t), workload.Op{Kind: workload.Kill})}
 	// In the order of the seed, so that a part of them is a fair one.
 	p.pairs = rand.New(rand.NewPCG(seed, 2)).Perm(len(p.alphabet) * len(p.alphabet))
 	return p
@@ -71,12 +77,18 @@ func newPlan(seed uint64, t engine.Traits) *plan {
 // exhaustive returns the number of workloads that a run needs to have done all of
 // one and two operations: one of four, after the first, is larger.
 func (p *plan) exhaustive() int64 {
+	if p.foreign {
+		return 0
+	}
 	return int64(len(p.alphabet) + (len(p.pairs)+2)/3*4)
 }
 
 // small reports whether the workload with that number is of one or two
 // operations, and which it is.
 func (p *plan) small(i int64) (workload.Workload, bool) {
+	if p.foreign {
+		return nil, false
+	}
 	n := int64(len(p.alphabet))
 	if i < n {
 		return workload.Workload{p.alphabet[i]}, true
@@ -96,8 +108,11 @@ func (p *plan) workload(i int64) (workload.Workload, density) {
 	}
 	seed := mix(p.seed, uint64(i))
 	random := rand.New(rand.NewPCG(seed, 3))
+	if p.foreign {
+		return workload.Random(seed, 20+random.IntN(180), p.traits), foreign
+	}
 	if seed&1 == 1 {
-		return workload.Random(seed, 20+random.IntN(180), p.traits), large
+		return workload.WithKills(workload.Random(seed, 20+random.IntN(180), p.traits), seed), large
 	}
 	w := make(workload.Workload, 3)
 	for j := range w {
@@ -164,7 +179,7 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 		result.LeftOut = append(result.LeftOut, r.Engine.Name+" keeps nothing: there is nothing to recover")
 		return result, nil
 	}
-	m.plan = newPlan(r.Seed, m.traits)
+	m.plan = newPlan(r.Seed, m.traits, r.Engine.Foreign)
 	m.last.Store(math.MaxInt64)
 	if r.Budget > 0 {
 		m.ends = start.Add(r.Budget)
@@ -172,6 +187,9 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 		m.limit = r.Work
 		if m.limit == 0 {
 			m.limit = m.plan.exhaustive() + more
+			if r.Engine.Foreign {
+				m.limit = foreignWork
+			}
 		}
 		m.last.Store(m.limit - 1)
 	}
@@ -196,6 +214,9 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 	if hung != nil {
 		result.Failures = append(result.Failures, *hung)
 	}
+	if m.counts.distinct.Load() == 0 && len(m.failed) == 0 && hung == nil {
+		result.Failures = append(result.Failures, target.Failure{What: "no crash image was made: nothing was tested", Seed: r.Seed})
+	}
 	// The same seed reports the same failure, whichever worker came first.
 	least := int64(-1)
 	for i := range m.failed {
@@ -209,7 +230,7 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 			return result, err
 		}
 		if r.Engine.Foreign {
-			result.Observed = append(result.Observed, f.What+"\n"+f.Workload+f.Command)
+			result.Observed = append(result.Observed, string(workload.FaultOf(m.failed[least].f.err))+": "+f.What+"\n"+f.Workload+f.Command)
 		} else {
 			result.Failures = append(result.Failures, f)
 		}
@@ -298,6 +319,9 @@ func (m *run) shrink(ctx context.Context, f found) (target.Failure, error) {
 	fault := workload.FaultOf(f.f.err)
 	if fault == "" {
 		return target.Failure{}, f.f.err
+	}
+	if m.engine.Foreign { // it need not do the same again
+		return m.report(f.f.err, "", f.w, m.Seed, f.f.path), nil
 	}
 	attempt := func(w workload.Workload) *failure {
 		var c counts

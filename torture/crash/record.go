@@ -66,12 +66,30 @@ func record(ctx context.Context, e target.Engine, w workload.Workload, seed uint
 			workload.Accept{Least: b.Flushed, Most: b.Begun},
 			workload.Accept{Least: b.Buffered, Most: b.Begun}, b.Copies)
 	}
+	var doom *simdisk.Injection
 	s := workload.Session{
-		Open:      openOn(e, d),
+		Open:      func(dir string) (engine.Engine, error) { return e.OpenOn(d, dir) },
 		Directory: Directory,
 		History:   workload.NewHistory(),
-		Begins:    func(what string, b workload.Bounds) { note("begin "+what, b) },
-		Ends:      func(what string, b workload.Bounds) { note("end "+what, b) },
+		Doom: func(calls int) {
+			doom = d.Inject(simdisk.Fault{Nth: calls, Sticky: true, Effect: simdisk.EIO})
+		},
+		Kill: func() {
+			if d = d.Kill(); doom != nil {
+				doom.Remove()
+			}
+			r.disk = d
+		},
+		Lost: func(states, copies int) {
+			// What was lost at a kill is in no image of before it either.
+			for i := range r.marks {
+				m := &r.marks[i]
+				m.accept.Most, m.kept.Most = min(m.accept.Most, states-1), min(m.kept.Most, states-1)
+				m.copies = min(m.copies, copies)
+			}
+		},
+		Begins: func(what string, b workload.Bounds) { note("begin "+what, b) },
+		Ends:   func(what string, b workload.Bounds) { note("end "+what, b) },
 	}
 	err = workload.Guard(func() error { return s.Run(ctx, w) })
 	if err == nil {

@@ -32,8 +32,17 @@ func TestSound(t *testing.T) {
 		t.Errorf("%s\n%s\n%s\n%s", f.What, f.Workload, f.Command, f.Trace)
 	}
 	for _, c := range result.Counts {
-		if c.N == 0 {
-			t.Errorf("no %s", c.Name)
+		if (c.N == 0) != (c.Name == "did not fire") {
+			t.Errorf("%d %s", c.N, c.Name)
+		}
+	}
+	// Each effect was met at every site that can have it, once and for good.
+	if len(result.Tables) != 1 || len(result.Tables[0].Rows) != 4 {
+		t.Fatalf("%+v", result.Tables)
+	}
+	for _, row := range result.Tables[0].Rows {
+		if row[1] == "0" || row[3] != row[1] || row[5] != row[1] {
+			t.Errorf("%v: of %q", row, result.Tables[0].Columns)
 		}
 	}
 	if fired, injected := result.Get("faults fired"), result.Get("faults injected"); fired != injected {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/vfs/simdisk"
@@ -90,6 +92,10 @@ func (f failing) explains(err error) bool {
 	return errors.Is(err, syscall.EIO) || errors.Is(err, engine.ErrReadOnly)
 }
 
+// patience is how long an engine that is not ours may take for a workload, which
+// takes milliseconds, before the disk is mended: many wait until it is.
+var patience = 3 * time.Second
+
 // attempt is a workload under one fault.
 type attempt struct {
 	store
@@ -100,8 +106,9 @@ type attempt struct {
 	disk     *simdisk.Disk
 	fault    *simdisk.Injection
 	session  workload.Session
-	cut      bool // the power was cut after the first firing
-	poisoned bool // an Apply or Sync reported a failed flush
+	hung     atomic.Bool // until the disk was mended; of an engine that is not ours
+	cut      bool        // the power was cut after the first firing
+	poisoned bool        // an Apply or Sync reported a failed flush
 	fired    bool
 	cuts     int64
 }
@@ -118,6 +125,13 @@ func (a *attempt) run(ctx context.Context) error {
 	}
 	a.disk = d
 	a.fault = d.Inject(simdisk.Fault{Op: a.op, Nth: a.nth, Sticky: a.sticky, Effect: a.effect})
+	if a.engine.Foreign {
+		watch := time.AfterFunc(patience, func() {
+			a.hung.Store(true)
+			a.fault.Remove()
+		})
+		defer watch.Stop()
+	}
 	a.session = workload.Session{Open: a.on(d), Directory: directory, History: workload.NewHistory()}
 	return workload.Guard(func() error {
 		err := a.steps(ctx)

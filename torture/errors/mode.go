@@ -45,7 +45,7 @@ func newRandom(a, b uint64) *rand.Rand { return rand.New(rand.NewPCG(a, b)) }
 // newDisk returns an empty disk, on which the directory of an engine that is not
 // ours is there.
 func newDisk(e target.Engine, seed uint64, sites bool) (*simdisk.Disk, error) {
-	d := simdisk.New(simdisk.Options{Seed: seed, Sites: sites})
+	d := simdisk.New(simdisk.Options{Seed: seed, Sites: sites, Transparent: e.Transparent})
 	if e.Foreign {
 		if err := errors.Join(d.MkdirAll(directory), d.SyncDir("/")); err != nil {
 			return nil, fmt.Errorf("make %s: %w", directory, err)
@@ -71,6 +71,10 @@ func everything(t engine.Traits) workload.Workload {
 	return append(w, put("d"), put("e"))
 }
 
+// foreignFaults is how many faults of a workload engines get that are not ours,
+// where a run has no budget.
+const foreignFaults = 150
+
 // run is one run of the mode.
 type run struct {
 	store
@@ -83,7 +87,7 @@ type run struct {
 	result   target.Result
 	failures map[workload.Fault]target.Failure
 	order    []workload.Fault
-	sites    map[string]bool
+	coverage coverage
 }
 
 // Mode makes calls of the disk fail. Work counts workloads, of which the first
@@ -91,7 +95,7 @@ type run struct {
 // reports the first failure of each kind.
 func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 	start := time.Now()
-	m := &run{Run: r, failures: make(map[workload.Fault]target.Failure), sites: make(map[string]bool)}
+	m := &run{Run: r, failures: make(map[workload.Fault]target.Failure), coverage: newCoverage()}
 	m.result = target.Result{Mode: Name, Engine: r.Engine.Name}
 	leave := func(why string) (target.Result, error) {
 		m.result.LeftOut = append(m.result.LeftOut, why)
@@ -102,8 +106,6 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 		return leave(e.Name + ": " + e.Missing)
 	case e.OpenOn == nil:
 		return leave(e.Name + " does not run on a simulated disk")
-	case e.MayExit:
-		return leave(e.Name + " may end the process when the disk fails: faults are injected into a child, on the real disk alone")
 	}
 	m.engine = r.Engine
 	if r.Budget > 0 {
@@ -113,18 +115,18 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 		m.mu.Lock()
 		found := len(m.failures) > 0
 		m.mu.Unlock()
-		if m.ends.IsZero() && round >= max(1, r.Work) || m.over() || found {
+		if m.ends.IsZero() && round >= max(1, r.Work) || m.over() || found && !r.Engine.Foreign {
 			break
 		}
 		seed := r.Seed + uint64(round)
-		w, calls, err := m.count(ctx, round, seed)
+		w, sites, err := m.count(ctx, round, seed)
 		if err != nil {
 			return m.result, err
 		}
 		if w == nil || !m.traits.Persistent {
 			break
 		}
-		if err := m.round(ctx, w, calls, seed); err != nil {
+		if err := m.round(ctx, w, sites, seed); err != nil {
 			return target.Result{}, err
 		}
 		m.mu.Lock()
@@ -134,7 +136,10 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 	// Beside an engine that hangs, others may still be at work.
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.result.Add("sites", int64(len(m.sites)))
+	if !r.Engine.MayExit { // such a run is one of many, whose sites cannot be added up
+		m.result.Add("I/O sites", int64(len(m.coverage.sites)))
+		m.result.Tables = []target.Table{m.coverage.table()}
+	}
 	if !m.traits.Persistent && len(m.failures) == 0 {
 		return leave(r.Engine.Name + " keeps nothing on a disk")
 	}
@@ -142,7 +147,12 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 		m.result.Failures = []target.Failure{{What: "no fault fired: nothing was tested", Seed: r.Seed}}
 	}
 	for _, f := range m.order {
-		m.result.Failures = append(m.result.Failures, m.failures[f])
+		failure := m.failures[f]
+		if r.Engine.Foreign {
+			m.result.Observed = append(m.result.Observed, string(f)+": "+failure.What+"\n"+failure.Workload+failure.Command)
+		} else {
+			m.result.Failures = append(m.result.Failures, failure)
+		}
 	}
 	m.result.Elapsed = time.Since(start)
 	result := m.result
@@ -162,10 +172,10 @@ func (m *run) fail(f workload.Fault, failure target.Failure) {
 	}
 }
 
-// count runs the workload of a round without faults and counts the calls by
-// method. The workload is nil if it fails as it is, which is a failure of the
-// run.
-func (m *run) count(ctx context.Context, round int64, seed uint64) (workload.Workload, map[simdisk.Op]int, error) {
+// count runs the workload of a round without faults and returns the sites of the
+// calls that it makes. The workload is nil if it fails as it is, which is a
+// failure of the run.
+func (m *run) count(ctx context.Context, round int64, seed uint64) (workload.Workload, callSites, error) {
 	d, err := newDisk(m.engine, seed, true)
 	if err != nil {
 		return nil, nil, err
@@ -197,25 +207,38 @@ func (m *run) count(ctx context.Context, round int64, seed uint64) (workload.Wor
 		m.fail(workload.FaultOf(err), m.report(err, w, seed, failing{}, ""))
 		return nil, nil, nil
 	}
-	calls := make(map[simdisk.Op]int)
+	sites := make(callSites)
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, site := range d.Sites() {
-		calls[site.Op] += int(site.Count)
-		m.sites[site.Name+" "+site.Op.String()] = true
+		for _, nth := range site.Calls {
+			sites[call{site.Op, nth}] = site.Name
+		}
+		m.coverage.sites[place{site.Name, site.Op}] = true
 	}
-	return w, calls, nil
+	return w, sites, nil
 }
 
 // round runs a workload with each fault, on all cores.
-func (m *run) round(ctx context.Context, w workload.Workload, calls map[simdisk.Op]int, seed uint64) error {
+func (m *run) round(ctx context.Context, w workload.Workload, sites callSites, seed uint64) error {
 	var faults []failing
 	for _, op := range methods() {
 		for _, e := range effects {
 			if e.ops&op == 0 {
 				continue
 			}
-			for nth := 1; nth <= calls[op]; nth++ {
+			for nth := 1; sites[call{op, nth}] != ""; nth++ {
 				faults = append(faults, failing{op, nth, e.effect, false}, failing{op, nth, e.effect, true})
 			}
+		}
+	}
+	if m.engine.Foreign {
+		newRandom(seed, 7).Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
+		if all := len(faults); m.ends.IsZero() && all > foreignFaults {
+			faults = faults[:foreignFaults]
+			m.mu.Lock()
+			m.result.LeftOut = append(m.result.LeftOut, fmt.Sprintf("%d of %d faults of a workload: a sample, without a budget", all-foreignFaults, all))
+			m.mu.Unlock()
 		}
 	}
 	var next, done atomic.Int64
@@ -226,7 +249,7 @@ func (m *run) round(ctx context.Context, w workload.Workload, calls map[simdisk.
 				return
 			}
 			begin(faults[at])
-			m.attempt(ctx, w, faults[at], seed)
+			m.attempt(ctx, w, faults[at], sites, seed)
 			done.Add(1)
 		}
 	}, func() { m.Report(done.Load(), int64(len(faults)), "faults injected") })
@@ -236,7 +259,7 @@ func (m *run) round(ctx context.Context, w workload.Workload, calls map[simdisk.
 		m.fail(workload.Hung, m.report(v, w, seed, hang.Task, hang.Stacks))
 		return nil
 	}
-	if left := int64(len(faults)) - done.Load(); left > 0 && ctx.Err() == nil {
+	if left := int64(len(faults)) - done.Load(); left > 0 && ctx.Err() == nil && !m.engine.Foreign {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.result.LeftOut = append(m.result.LeftOut, fmt.Sprintf("%d of %d faults of a workload: the budget was over", left, len(faults)))
@@ -245,21 +268,31 @@ func (m *run) round(ctx context.Context, w workload.Workload, calls map[simdisk.
 }
 
 // attempt runs a workload with one fault and notes what came of it.
-func (m *run) attempt(ctx context.Context, w workload.Workload, f failing, seed uint64) {
+func (m *run) attempt(ctx context.Context, w workload.Workload, f failing, sites callSites, seed uint64) {
 	a := &attempt{store: m.store, failing: f, w: w, seed: seed}
 	err := a.run(ctx)
 	m.mu.Lock()
 	m.result.Add("faults injected", 1)
+	m.result.Add("did not fire", 0)
 	m.result.Add("power cuts", a.cuts)
 	if a.fired {
 		m.result.Add("faults fired", 1)
-		m.result.Add(f.effect.String(), 1)
+		m.coverage.fired(f, sites)
+	} else if ctx.Err() == nil {
+		m.result.Add("did not fire", 1)
+	}
+	if a.hung.Load() {
+		m.result.Add("hung until mended", 1)
 	}
 	m.mu.Unlock()
 	if ctx.Err() != nil {
 		return
 	}
-	if err == nil && !a.fired {
+	if a.hung.Load() {
+		err = wrong(workload.Hung, nil, "no end after %v, until the disk was mended", patience)
+	}
+	// The calls of an engine that is not ours need not be the same each time.
+	if err == nil && !a.fired && !m.engine.Foreign {
 		err = wrong(workload.Failed, nil, "the fault %v did not fire, although the call was counted", f)
 	}
 	if err == nil {
@@ -272,6 +305,10 @@ func (m *run) attempt(ctx context.Context, w workload.Workload, f failing, seed 
 		return
 	}
 	fault := workload.FaultOf(err)
+	if m.engine.Foreign { // it need not do the same again
+		m.fail(fault, m.report(err, w, seed, f, a.trace()))
+		return
+	}
 	// A smaller workload meets other calls, so each of the same method is tried.
 	w = workload.Shrink(w, 60, func(w workload.Workload) bool {
 		for nth := 1; nth <= f.nth; nth++ {
@@ -288,6 +325,10 @@ func (m *run) attempt(ctx context.Context, w workload.Workload, f failing, seed 
 		}
 		return false
 	})
+	again := &attempt{store: m.store, failing: f, w: w, seed: seed}
+	if second := again.run(ctx); a.fired && workload.FaultOf(second) != fault {
+		err = fmt.Errorf("%w (it did not happen again: the engine does not do the same each time)", err)
+	}
 	m.fail(fault, m.report(err, w, seed, f, a.trace()))
 }
 
@@ -340,7 +381,7 @@ func Replay(ctx context.Context, e target.Engine, replay string) (target.Failure
 	if e.OpenOn == nil {
 		return bad(fmt.Errorf("%s does not run on a simulated disk", e.Name))
 	}
-	m := &run{Run: target.Run{Engine: e}, failures: make(map[workload.Fault]target.Failure), sites: make(map[string]bool)}
+	m := &run{Run: target.Run{Engine: e}, failures: make(map[workload.Fault]target.Failure), coverage: newCoverage()}
 	m.engine = e
 	if _, _, err := m.count(ctx, 0, seed); err != nil {
 		return target.Failure{}, err

@@ -24,6 +24,8 @@ type Options struct {
 	// Sinks are the directories of the log, each with a whole copy; by default one
 	// within the store's own.
 	Sinks []string
+	// AllowMissing opens the store although some of the sinks cannot be read.
+	AllowMissing bool
 	// SegmentBytes is the size of a segment of the log; 0 is the log's default.
 	SegmentBytes int64
 	// CheckpointBytes is how much is logged before the next commit writes a
@@ -116,7 +118,9 @@ func (e *Engine) recover(ctx context.Context, o Options) error {
 	sinks := o.Sinks
 	if len(sinks) == 0 {
 		sinks = []string{filepath.Join(e.dir, "log")}
-		if err := makeDir(e.fs, sinks[0]); err != nil {
+	}
+	for _, dir := range sinks {
+		if err := makeDir(e.fs, dir); err != nil && !o.AllowMissing {
 			return err
 		}
 	}
@@ -126,7 +130,9 @@ func (e *Engine) recover(ctx context.Context, o Options) error {
 	}
 	e.change(b, sequence)
 	last := sequence
-	e.log, err = wal.Open(ctx, wal.Options{FS: e.fs, Sinks: sinks, SegmentBytes: o.SegmentBytes, Inline: o.Inline}, sequence, func(r wal.Record) error {
+	e.log, err = wal.Open(ctx, wal.Options{
+		FS: e.fs, Sinks: sinks, AllowMissing: o.AllowMissing, SegmentBytes: o.SegmentBytes, Inline: o.Inline,
+	}, sequence, func(r wal.Record) error {
 		if r.Sequence != last+1 {
 			return fmt.Errorf("log of %s: %w: record %d follows %d", e.dir, engine.ErrCorrupt, r.Sequence, last)
 		}
@@ -183,19 +189,21 @@ func (e *Engine) apply(ctx context.Context, b *engine.Batch, d engine.Durability
 		return err
 	}
 	defer e.life.RUnlock()
-	sequence, err := e.sequence(ctx, b, check)
+	sequence, err := e.sequence(ctx, b, d, check)
 	if err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
 	// Outside the lock, so that one flush serves all who wait for it.
-	if err := e.log.Commit(sequence, d); err != nil {
-		return fmt.Errorf("apply: commit %d: %w", sequence, err)
+	if d == engine.Flushed {
+		if err := e.log.Flush(sequence); err != nil {
+			return fmt.Errorf("apply: commit %d: %w", sequence, err)
+		}
 	}
 	return nil
 }
 
 // sequence gives b its place in the commit order, in the log and in the map.
-func (e *Engine) sequence(ctx context.Context, b *engine.Batch, check func() error) (uint64, error) {
+func (e *Engine) sequence(ctx context.Context, b *engine.Batch, d engine.Durability, check func() error) (uint64, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -216,7 +224,7 @@ func (e *Engine) sequence(ctx context.Context, b *engine.Batch, check func() err
 			return 0, err
 		}
 	}
-	sequence, err := e.log.Append(ctx, b.Encoded())
+	sequence, err := e.log.Append(ctx, b.Encoded(), d)
 	if err != nil {
 		return 0, err
 	}

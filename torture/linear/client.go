@@ -14,6 +14,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/check"
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/torture/workload"
 )
 
 // markers is the prefix of the keys under which writers put their numbers;
@@ -180,7 +181,9 @@ func (c *client) read(e engine.Engine, r check.Read) error {
 // fill reads what r asks for.
 func (c *client) fill(from engine.Reader, r *check.Read) error {
 	if !r.Scan {
-		value, err := from.Get([]byte(r.Key), nil)
+		key := []byte(r.Key)
+		value, err := from.Get(key, nil)
+		workload.Garble(key)
 		if errors.Is(err, engine.ErrNotFound) {
 			return nil
 		}
@@ -190,19 +193,22 @@ func (c *client) fill(from engine.Reader, r *check.Read) error {
 		r.Entries = []check.Entry{{Key: r.Key, Value: string(value)}}
 		return nil
 	}
-	it, err := from.NewIterator(bounds(r))
+	it, err := newIterator(from, r)
 	if err != nil {
 		return fmt.Errorf("new iterator: %w", err)
 	}
 	return c.walk(it, r)
 }
 
-func bounds(r *check.Read) engine.IterOptions {
+// newIterator makes an iterator over what r asks for.
+func newIterator(from engine.Reader, r *check.Read) (engine.Iterator, error) {
 	o := engine.IterOptions{Lower: []byte(r.Key)}
 	if r.Upper != "" {
 		o.Upper = []byte(r.Upper)
 	}
-	return o
+	it, err := from.NewIterator(o)
+	workload.Garble(o.Lower, o.Upper)
+	return it, err
 }
 
 // walk goes through an iterator, backwards at times, and closes it.
@@ -245,6 +251,7 @@ func (c *client) multiGet(e engine.Engine) error {
 			o.Reads[i].Entries = []check.Entry{{Key: o.Reads[i].Key, Value: string(value)}}
 		}
 	})
+	workload.Garble(keys...)
 	if err != nil {
 		return fmt.Errorf("multi-get: %w", err)
 	}
@@ -299,7 +306,7 @@ func (c *client) hold(e engine.Engine) error {
 	if c.rng.IntN(2) == 0 {
 		h.scan = c.span()
 		call := c.begin()
-		it, err := e.NewIterator(bounds(&h.scan))
+		it, err := newIterator(e, &h.scan)
 		if err != nil {
 			return fmt.Errorf("new iterator: %w", err)
 		}
@@ -411,6 +418,7 @@ func (c *client) write(ctx context.Context, e engine.Engine) error {
 	if err := e.Apply(ctx, b, d); err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
+	defer workload.Garble(b.Encoded())
 	c.record(call, check.Operation{Changes: changes, Sequence: b.Sequence(), Survives: survives(d)})
 	return nil
 }
@@ -450,7 +458,9 @@ func (c *client) update(ctx context.Context, e engine.Engine) (err error) {
 	b := batch(changes)
 	d := c.durability(e.Traits())
 	call := c.begin()
-	switch err := x.ApplyIf(ctx, snap, set, b, d); {
+	err = x.ApplyIf(ctx, snap, set, b, d)
+	defer forget(set, b)
+	switch {
 	case errors.Is(err, engine.ErrConflict):
 		c.conflicts++
 	case err != nil:
@@ -459,6 +469,15 @@ func (c *client) update(ctx context.Context, e engine.Engine) (err error) {
 		c.record(call, check.Operation{Reads: reads, Changes: changes, Sequence: b.Sequence(), Survives: survives(d)})
 	}
 	return nil
+}
+
+// forget overwrites what a conditional commit was given.
+func forget(set engine.ReadSet, b *engine.Batch) {
+	workload.Garble(set.Keys...)
+	for _, r := range set.Ranges {
+		workload.Garble(r.Lower, r.Upper)
+	}
+	workload.Garble(b.Encoded())
 }
 
 // flush makes durable what was applied before it.

@@ -39,8 +39,8 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 		m.result.LeftOut = append(m.result.LeftOut, r.Engine.Name+": "+r.Engine.Missing)
 		return m.result, nil
 	}
-	if r.Engine.OpenOn == nil {
-		m.result.LeftOut = append(m.result.LeftOut, "power cuts among clients: "+r.Engine.Name+" does not open on the simulated disk")
+	if why := noCuts(r.Engine); why != "" {
+		m.result.LeftOut = append(m.result.LeftOut, "power cuts among clients: "+r.Engine.Name+" "+why)
 	}
 	work := r.Work
 	if work == 0 {
@@ -59,6 +59,9 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 			break
 		}
 	}
+	if m.result.Get("operations") == 0 && err == nil && len(m.result.Failures) == 0 {
+		m.result.Failures = []target.Failure{{What: "no operation is in a history: nothing was tested", Seed: r.Seed}}
+	}
 	m.result.Elapsed = time.Since(start)
 	return m.result, err
 }
@@ -66,6 +69,17 @@ func Mode(ctx context.Context, r target.Run) (target.Result, error) {
 type mode struct {
 	run    target.Run
 	result target.Result
+}
+
+// noCuts says why an engine gets no power cuts on the simulated disk; "" if it does.
+func noCuts(e target.Engine) string {
+	switch {
+	case e.OpenOn == nil:
+		return "does not open on the simulated disk"
+	case e.Foreign:
+		return "needs a journal for its names, which these have not; those of mode crash have"
+	}
+	return ""
 }
 
 // shape is the size of a history.
@@ -100,7 +114,7 @@ func (m *mode) round(ctx context.Context, seed uint64) error {
 		{what: "bulk", clients: 2 + rng.IntN(7), parts: 1 + rng.IntN(3), batches: 1, steps: 150, keys: 4 + rng.IntN(60)},
 		{what: "windows", clients: 2 + rng.IntN(2), parts: 1 + rng.IntN(2), batches: 30, steps: 4, keys: 2 + rng.IntN(5), windows: true},
 	}
-	if m.run.Engine.OpenOn != nil {
+	if noCuts(m.run.Engine) == "" {
 		shapes = append(shapes, shape{what: "power cuts", clients: 2 + rng.IntN(4), parts: 2 + rng.IntN(3), batches: 1, steps: 60, keys: 4 + rng.IntN(20), cuts: true})
 	}
 	for _, s := range shapes {

@@ -120,6 +120,7 @@ func (w *listWriter) transact(ctx context.Context, e engine.Engine, x engine.Con
 	}
 	err = x.ApplyIf(ctx, snap, set, &b, w.durability)
 	t.Return = w.clock.now()
+	forget(set, &b)
 	if errors.Is(err, engine.ErrConflict) {
 		t.Outcome = check.Aborted
 	} else if err != nil {

@@ -102,7 +102,8 @@ func seed(source string, of []Mutant) (string, error) {
 }
 
 // Build builds the program with every mutant, and all sites that can be switched
-// off, from the module's source at root. Everything it needs lies in dir, an
+// off, from the module's source at root, and beside it, for the mode Tests, the
+// tests of the log. Everything it needs lies in dir, an
 // empty directory; it returns the program's path.
 func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) {
 	files, err := mutated(root, append(slices.Clone(all), siteMutants...))
@@ -131,25 +132,17 @@ func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) 
 	if err := os.WriteFile(list, overlay, 0o600); err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-o", program, "./torture/mutants/program")
-	cmd.Dir = root
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("build the mutants: %w\n%s", err, out.String())
+	for _, args := range [][]string{
+		{"build", "-overlay", list, "-o", program, "./torture/mutants/program"},
+		{"test", "-c", "-overlay", list, "-o", program + testsSuffix, "./engine/wal"},
+	} {
+		cmd := exec.CommandContext(ctx, "go", args...)
+		cmd.Dir = root
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Run(); err != nil {
+			return "", fmt.Errorf("build the mutants: %w\n%s", err, out.String())
+		}
 	}
 	return program, nil
-}
-
-// Root returns the directory of the module's source, which the tools of Go find
-// from the working directory. Without it no mutant can be built.
-func Root(ctx context.Context) (string, error) {
-	const module = "github.com/orbit-persistence/orbit"
-	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module)
-	out, err := cmd.Output()
-	dir := strings.TrimSpace(string(out))
-	if err != nil || dir == "" {
-		return "", fmt.Errorf("the source of %s is not found from here, and the mutants cannot be built: %w", module, err)
-	}
-	return dir, nil
 }

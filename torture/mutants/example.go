@@ -9,7 +9,7 @@ const (
 // exampleMutants are the defects of the example engine.
 var exampleMutants = []Mutant{
 	{
-		Name: "canary", Class: Canary, File: exampleRead, Modes: everyMode,
+		Name: "canary", Class: Canary, File: exampleRead, // by every mode
 		Breaks: "a get returns nothing for what is there",
 		Old:    "	return append(dst, n.value...), nil\n",
 		New:    "	return append(dst, PICK(nil, n.value)...), nil\n",
@@ -25,14 +25,14 @@ var exampleMutants = []Mutant{
 	{
 		Name: "example/ack-before-flush", Class: Durability, File: exampleEngine, Modes: []string{"crash", "powercut"},
 		Breaks: "a flushed commit is acknowledged when it is buffered",
-		Old:    "	sequence, err := e.sequence(ctx, b, check)\n",
-		New:    "	if MUTANT { d = max(d, engine.Buffered) }; sequence, err := e.sequence(ctx, b, check)\n",
+		Old:    "	sequence, err := e.sequence(ctx, b, d, check)\n",
+		New:    "	if MUTANT { d = max(d, engine.Buffered) }; sequence, err := e.sequence(ctx, b, d, check)\n",
 	},
 	{
 		Name: "example/ack-from-memory", Class: Durability, File: exampleEngine, Modes: []string{"crash", "kill"},
-		Breaks: "no commit waits for its class",
-		Old:    "	if err := e.log.Commit(",
-		New:    "	if MUTANT {} else if err := e.log.Commit(",
+		Breaks: "a flushed commit is acknowledged from the memory of the process",
+		Old:    "		if err := e.log.Flush(",
+		New:    "		if MUTANT {} else if err := e.log.Flush(",
 	},
 	{
 		Name: "example/sync-does-nothing", Class: Durability, File: exampleEngine, Modes: []string{"crash"},
@@ -122,6 +122,12 @@ var exampleMutants = []Mutant{
 		Old:    "bytes.Clone(op.Value), sequence}",
 		New:    "PICK(op.Value, bytes.Clone(op.Value)), sequence}",
 	},
+	{
+		Name: "example/keeps-the-callers-bounds", Class: Isolation, File: exampleRead, Modes: []string{"crash", "linear"},
+		Breaks: "an iterator goes by bounds in memory that is the caller's again",
+		Old:    "	o.Lower, o.Upper = bytes.Clone(o.Lower), bytes.Clone(o.Upper)\n",
+		New:    "	if !MUTANT { o.Lower, o.Upper = bytes.Clone(o.Lower), bytes.Clone(o.Upper) }\n",
+	},
 
 	// Errors
 	{
@@ -149,16 +155,10 @@ var exampleMutants = []Mutant{
 		New:    "	if _, err := f.WriteAt(data, 0, vfs.Plain); err != nil && !MUTANT {",
 	},
 	{
-		Name: "example/read-error-is-missing", Class: Errors, File: exampleCheckpoint, Modes: []string{"errors"},
-		Breaks: "a checkpoint that cannot be opened passes for none",
-		Old:    "	if errors.Is(err, fs.ErrNotExist) {\n		return new",
-		New:    "	if errors.Is(err, fs.ErrNotExist) || MUTANT && err != nil {\n		return new",
-	},
-	{
 		Name: "example/visible-before-logged", Class: Errors, File: exampleEngine, Modes: []string{"errors"},
 		Breaks: "a batch that found no space is visible all the same",
-		Old:    "	sequence, err := e.log.Append(ctx, b.Encoded())\n",
-		New:    "	if MUTANT { e.change(b, e.newest.Load().sequence+1); e.publish(e.newest.Load().sequence+1) }; sequence, err := e.log.Append(ctx, b.Encoded())\n",
+		Old:    "	sequence, err := e.log.Append(ctx, b.Encoded(), d)\n",
+		New:    "	if MUTANT { e.change(b, e.newest.Load().sequence+1); e.publish(e.newest.Load().sequence+1) }; sequence, err := e.log.Append(ctx, b.Encoded(), d)\n",
 	},
 
 	// Isolation
@@ -249,6 +249,3 @@ var exampleMutants = []Mutant{
 		New:    "	if e.lock, err = func() (io.Closer, error) { if MUTANT { return io.NopCloser(nil), nil }; return e.fs.Lock(dir) }(); err != nil {",
 	},
 }
-
-// everyMode is what must find the canary.
-var everyMode = []string{"crash", "linear", "rot", "errors", "kill", "powercut"}

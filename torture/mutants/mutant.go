@@ -29,10 +29,11 @@ type Mutant struct {
 	// New in its place; MUTANT in New is whether the mutant is on, and
 	// PICK(a, b) is a if it is, else b. Both have the same number of lines.
 	File, Old, New string
-	// Modes are those of torture that should find it, the cheapest first.
+	// Modes are those of torture that should find it, the cheapest first. A Canary
+	// has none: all must find it.
 	Modes []string
-	// With names the mutant that is on too, for one of class Harness: it must
-	// survive then.
+	// With, for one of class Harness, names the mutant that is on too and must
+	// survive then; "" for one that a mode must find by itself.
 	With string
 }
 

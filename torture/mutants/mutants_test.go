@@ -1,6 +1,7 @@
 package mutants
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -35,7 +36,7 @@ func TestMutantsAreWellFormed(t *testing.T) {
 		}
 		seen[m.Name] = true
 		classes[m.Class]++
-		if m.Breaks == "" || len(m.Modes) == 0 || m.Old == m.New || (m.Class == Harness) != (m.With != "") {
+		if m.Breaks == "" || (len(m.Modes) == 0) != (m.Class == Canary) || m.Old == m.New || m.With != "" && m.Class != Harness {
 			t.Errorf("%s lacks something: %+v", m.Name, m)
 		}
 		if m.With != "" && !seen[m.With] {
@@ -46,6 +47,9 @@ func TestMutantsAreWellFormed(t *testing.T) {
 		if classes[c] == 0 {
 			t.Errorf("no mutant of class %s", c)
 		}
+	}
+	if classes[Equivalent] != 1 || classes[Canary] != 1 {
+		t.Errorf("%d equivalent mutants and %d canaries, want one of each", classes[Equivalent], classes[Canary])
 	}
 	if _, err := mutated(root(t), append(all, siteMutants...)); err != nil {
 		t.Error(err)
@@ -75,28 +79,35 @@ func TestSeed(t *testing.T) {
 
 // TestNormalBuildHoldsNoMutant: the program that is shipped has no trace of them.
 func TestNormalBuildHoldsNoMutant(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{range .GoFiles}}{{$.Dir}}/{{.}}\n{{end}}", "./cmd/orbit-cli")
+	program := filepath.Join(t.TempDir(), "orbit-cli")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/orbit-cli")
 	cmd.Dir = root(t)
-	out, err := cmd.Output()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	binary, err := os.ReadFile(program)
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := strings.Fields(string(out))
-	if len(files) < 100 {
-		t.Fatalf("orbit-cli is made of %d files", len(files))
+	if !bytes.Contains(binary, []byte("defects seeded into the code")) {
+		t.Fatal("the mode of the mutants is not in orbit-cli: this looks for nothing")
 	}
-	for _, file := range files {
-		if !strings.HasPrefix(file, root(t)) || strings.Contains(file, "/torture/mutants/") {
-			continue
+	traces := []string{"mutantOn", "mutantPick", "mutantSite", "ORBIT_MUTANT", "ORBIT_SITES", "torture/mutants."}
+	for _, m := range append(All(), siteMutants...) {
+		traces = append(traces, m.New)
+		if m.Breaks != "" {
+			traces = append(traces, m.Breaks)
 		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+		if strings.Contains(m.Name, "/") {
+			traces = append(traces, m.Name)
 		}
-		for _, trace := range []string{"mutantOn", "mutantPick", "mutantSite", "ORBIT_MUTANT"} {
-			if strings.Contains(string(text), trace) {
-				t.Errorf("%s holds %s", file, trace)
-			}
+	}
+	if len(traces) < 100 {
+		t.Fatalf("only %d traces are looked for", len(traces))
+	}
+	for _, trace := range traces {
+		if bytes.Contains(binary, []byte(trace)) {
+			t.Errorf("orbit-cli holds %q", trace)
 		}
 	}
 }
@@ -109,14 +120,14 @@ func TestEndToEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	some := []string{"canary", "equivalent", "example/checkpoint-not-synced", "harness/nothing-is-lost"}
+	some := []string{"canary", "equivalent", "example/checkpoint-not-synced", "harness/nothing-is-lost", "harness/no-power-cut"}
 	all := slices.DeleteFunc(All(), func(m Mutant) bool { return !slices.Contains(some, m.Name) })
 	r := &runner{program: program, dir: dir, seed: 1, quick: true}
 	var verdicts []Verdict
 	for _, m := range all {
 		m.Modes = []string{"crash"}
 		var v Verdict
-		if m.Class == Harness {
+		if m.With != "" {
 			with, _ := found(verdicts, m.With)
 			v, err = r.harness(t.Context(), m, with)
 		} else {
@@ -185,13 +196,56 @@ func TestRunnerCanFail(t *testing.T) {
 			t.Errorf("%s is found: %+v, %v", what, v, err)
 		}
 	}
-	if err := sound.baseline(context.Background(), []string{"a"}); err != nil {
-		t.Errorf("nothing is wrong: %v", err)
-	}
-	if err := wrong.baseline(context.Background(), []string{"a"}); err == nil {
-		t.Error("mutants are judged by a mode that fails without one")
+	// A program that passes without a report has done nothing, and judges nothing.
+	works := script("works", `while [ "$1" != --json ]; do shift; done; echo '{"results": [{"counts": [{"name": "images", "n": 1}]}]}' > "$2"`+"\n")
+	unfit := script("unfit", "echo 'nothing to run: a of example: it has no paths' >&2; exit 2\n")
+	for what, c := range map[string]struct {
+		r                   *runner
+		sound, failed, idle int
+	}{"works": {works, 1, 0, 0}, "fails": {wrong, 0, 1, 0}, "does nothing": {sound, 0, 0, 1}, "does not fit": {unfit, 0, 0, 1}} {
+		fit, failed, idle, err := c.r.baseline(context.Background(), []string{"a"})
+		if err != nil || len(fit) != c.sound || len(failed) != c.failed || len(idle) != c.idle {
+			t.Errorf("a mode that %s: sound %q, failed %q, idle %q, %v", what, fit, failed, idle, err)
+		}
 	}
 	if v, err := judge(broken, Durability); err == nil {
 		t.Errorf("a program that cannot run is a verdict: %+v", v)
+	}
+}
+
+// TestArguments: a site that survives may do so only by an argument, which is
+// void if the site is found, or is none.
+func TestArguments(t *testing.T) {
+	dir := t.TempDir()
+	program := func(name, text string) *runner {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte("#!/bin/sh\n"+text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return &runner{program: file, dir: dir}
+	}
+	survives, found := program("survives", "exit 0\n"), program("found", "echo 'panic: boo' >&2; exit 2\n")
+	defer func(real map[string]string) { argued = real }(argued)
+	argued = map[string]string{"flush p.f a.go": "because"}
+	for _, c := range []struct {
+		r             *runner
+		site          string
+		wrong, argued bool
+	}{
+		{survives, "flush p.f a.go:1", false, true},
+		{survives, "flush p.g a.go:1", true, false},
+		{found, "flush p.f a.go:1", true, false},
+		{found, "flush p.g a.go:1", false, false},
+	} {
+		v, err := c.r.site(t.Context(), c.site, []string{"a"})
+		if err != nil || (v.Wrong != "") != c.wrong || (v.Argued != "") != c.argued {
+			t.Errorf("%s: %+v, %v", c.site, v, err)
+		}
+	}
+	if failed := void([]string{"flush p.f a.go:7", "flush p.g a.go:1"}); len(failed) != 0 {
+		t.Errorf("void: %q", failed)
+	}
+	if failed := void([]string{"flush p.g a.go:1"}); len(failed) != 1 {
+		t.Errorf("an argument about nothing is not void: %q", failed)
 	}
 }

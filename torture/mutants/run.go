@@ -36,6 +36,8 @@ type Verdict struct {
 	// Runs counts runs of a mode, each with a seed of its own.
 	Runs    int     `json:"runs"`
 	Seconds float64 `json:"seconds"`
+	// Argued says why it survives, and may; "" if it does not.
+	Argued string `json:"argued,omitempty"`
 	// Wrong says why this is not what was expected; "" if it is.
 	Wrong string `json:"wrong,omitempty"`
 }
@@ -51,11 +53,14 @@ type runner struct {
 // efforts are the amounts of work of the runs that a mode has, each with a seed of
 // its own, before a mutant counts as not found by it: mostly the first, small one
 // finds it. 0 is the mode's default.
-var efforts = map[string][]int64{"crash": {40, 600}, "linear": {3, 12}}
+var efforts = map[string][]int64{"crash": {40, 600, 1200}, "linear": {3, 12}}
 
 func (r *runner) efforts(mode string) []int64 {
 	of := efforts[mode]
-	if of == nil {
+	switch {
+	case mode == Tests:
+		return []int64{0}
+	case of == nil:
 		of = []int64{0, 0}
 	}
 	if r.quick {
@@ -64,11 +69,47 @@ func (r *runner) efforts(mode string) []int64 {
 	return of
 }
 
-// outcome is what a run of a mode showed: how it failed, "" if it did not.
-type outcome struct{ how string }
+// outcome is what a run of a mode showed.
+type outcome struct {
+	// how it failed, "" if it did not.
+	how string
+	// idle says why it did nothing at all, "" if it did something.
+	idle string
+}
+
+// Tests is the mode that runs the tests of package wal: some defects show only
+// where several goroutines, or sinks, meet in a way that a mode rarely makes.
+const Tests = "tests"
+
+// testsSuffix makes the name of the test program of that of the other.
+const testsSuffix = ".test"
+
+// tests runs the test program with some mutants on.
+func (r *runner) tests(ctx context.Context, on string, env ...string) (outcome, error) {
+	cmd := exec.CommandContext(ctx, r.program+testsSuffix, "-test.failfast", "-test.timeout=60s")
+	cmd.Dir = r.dir
+	cmd.Env = append(os.Environ(), append(env, "ORBIT_MUTANT="+on)...)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return outcome{}, ctx.Err()
+	}
+	if err == nil {
+		return outcome{}, nil
+	}
+	for _, sign := range []string{"--- FAIL: ", "panic: ", "fatal error: "} {
+		if _, after, ok := strings.Cut(string(out), sign); ok {
+			return outcome{how: firstLine(after)}, nil
+		}
+	}
+	return outcome{}, fmt.Errorf("the tests with %q: %w\n%s", on, err, out)
+}
 
 // mode runs one mode with some mutants on.
 func (r *runner) mode(ctx context.Context, mode, on string, seed uint64, work int64, env ...string) (outcome, error) {
+	if mode == Tests {
+		return r.tests(ctx, on, env...)
+	}
 	dir, err := os.MkdirTemp(r.dir, "run-")
 	if err != nil {
 		return outcome{}, err
@@ -84,31 +125,42 @@ func (r *runner) mode(ctx context.Context, mode, on string, seed uint64, work in
 	if ctx.Err() != nil {
 		return outcome{}, ctx.Err()
 	}
-	if runErr == nil {
-		return outcome{}, nil
-	}
 	var summary struct {
 		Results []struct {
 			target.Result
 			Error string `json:"error"`
 		} `json:"results"`
+		LeftOut []string `json:"left_out"`
 	}
 	if data, err := os.ReadFile(report); err == nil {
 		if err := json.Unmarshal(data, &summary); err != nil {
 			return outcome{}, err
 		}
+	}
+	if runErr == nil {
+		idle := append([]string{"it did nothing"}, summary.LeftOut...)
 		for _, x := range summary.Results {
-			if len(x.Failures) > 0 {
-				return outcome{firstLine(x.Failures[0].What)}, nil
+			if slices.ContainsFunc(x.Counts, func(c target.Count) bool { return c.N > 0 }) {
+				return outcome{}, nil
 			}
-			if x.Error != "" {
-				return outcome{"the harness: " + firstLine(x.Error)}, nil
-			}
+			idle = append(idle, x.LeftOut...)
 		}
+		return outcome{idle: strings.Join(idle, "; ")}, nil
+	}
+	for _, x := range summary.Results {
+		if len(x.Failures) > 0 {
+			return outcome{how: firstLine(x.Failures[0].What)}, nil
+		}
+		if x.Error != "" {
+			return outcome{how: "the harness: " + firstLine(x.Error)}, nil
+		}
+	}
+	if _, why, ok := strings.Cut(out.String(), "nothing to run: "); ok {
+		return outcome{idle: firstLine(why)}, nil
 	}
 	for _, sign := range []string{"panic: ", "fatal error: ", "unexpected fault address"} {
 		if _, after, ok := strings.Cut(out.String(), sign); ok {
-			return outcome{"the process ended: " + sign + firstLine(after)}, nil
+			return outcome{how: "the process ended: " + sign + firstLine(after)}, nil
 		}
 	}
 	return outcome{}, fmt.Errorf("%s with %q: %w\n%s", mode, on, runErr, out.String())
@@ -202,8 +254,13 @@ func (r *runner) site(ctx context.Context, name string, modes []string) (Verdict
 		Name: name, Class: map[string]Class{"flush": Durability, "checksum": Device}[what],
 		Breaks: what + " switched off in " + place, Modes: modes,
 	})
-	if v.Wrong == "it survives" && argued[withoutLine(place)] != "" {
-		v.Wrong, v.How = "", "survives, and may: "+argued[withoutLine(place)]
+	if why := argued[what+" "+withoutLine(place)]; why != "" {
+		switch v.Wrong {
+		case "it survives":
+			v.Wrong, v.Argued = "", why
+		case "":
+			v.Wrong = "it is found, and its argument in argued.go is void"
+		}
 	}
 	return v, err
 }
@@ -216,21 +273,33 @@ func withoutLine(place string) string {
 	return place
 }
 
-// baseline makes sure that the modes pass where nothing is seeded, by the very
-// runs that judge mutants: else their failures would say nothing.
-func (r *runner) baseline(ctx context.Context, modes []string) error {
+// baseline tries the modes where nothing is seeded, by the very runs that judge
+// mutants. A mode that fails then, or does nothing, judges nothing: sound are the
+// others, and failed and idle say why.
+func (r *runner) baseline(ctx context.Context, modes []string) (sound, failed, idle []string, err error) {
 	for _, mode := range modes {
+		fit := true
 		for n, work := range r.efforts(mode) {
-			o, err := r.mode(ctx, mode, "", r.seed+uint64(n), work)
-			if err != nil {
-				return err
+			seed := r.seed + uint64(n)
+			o, err := r.mode(ctx, mode, "", seed, work)
+			switch {
+			case err != nil:
+				return nil, nil, nil, err
+			case o.how != "":
+				failed = append(failed, fmt.Sprintf("%s fails without a mutant, and judges none: seed %d, work %d: %s", mode, seed, work, o.how))
+			case o.idle != "":
+				idle = append(idle, fmt.Sprintf("%s judges no mutant: %s", mode, o.idle))
 			}
-			if o.how != "" {
-				return fmt.Errorf("%s fails without a mutant, so that no mutant can be judged: seed %d, work %d: %s", mode, r.seed+uint64(n), work, o.how)
+			if o != (outcome{}) {
+				fit = false
+				break
 			}
 		}
+		if fit {
+			sound = append(sound, mode)
+		}
 	}
-	return nil
+	return sound, failed, idle, nil
 }
 
 // sites finds the sites that the modes meet.

@@ -20,7 +20,7 @@ import (
 // two speak JSON, a line each way for every command, as those of the bench do.
 
 // childEnv names the engine that a child is to run.
-const childEnv = "ORBIT_TORTURE_CHILD"
+const childEnv = "ORBIT_TORTURE_STORE"
 
 // The first of ExtraFiles: where the child writes its answers, and the ledger.
 const (

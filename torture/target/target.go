@@ -19,10 +19,19 @@ type Engine struct {
 	Missing string
 	// Open opens, or makes, a store in a directory of the real disk.
 	Open func(dir string) (engine.Engine, error)
-	// OpenOn does the same on any file system. It must be deterministic: the same
-	// calls of the engine make the same calls of the file system. Nil where the
-	// engine cannot; it then takes part on the real disk alone.
+	// OpenOn does the same on any file system. It must be deterministic, unless the
+	// engine is Foreign: the same calls of the engine make the same calls of the
+	// file system. Nil where the engine cannot; it then takes part on the real disk
+	// alone.
 	OpenOn func(fsys vfs.FS, dir string) (engine.Engine, error)
+	// OpenOnPaths opens, or makes, a store whose data is on each of the directories,
+	// which are on devices of their own and need not all be there. What else it
+	// keeps is below PathsHome, on a device that stays. Nil where an engine has no
+	// such paths.
+	OpenOnPaths func(fsys vfs.FS, dirs []string) (engine.Engine, error)
+	// Transparent are prefixes of function names, with their package's path,
+	// between the engine and the file system: no I/O site is in them.
+	Transparent []string
 	// MayExit: an error of the device may end the process. Modes that inject
 	// errors run such an engine in a child.
 	MayExit bool
@@ -30,6 +39,9 @@ type Engine struct {
 	// their contract is reported, not judged.
 	Foreign bool
 }
+
+// PathsHome is where a store of OpenOnPaths keeps what is not on its paths.
+const PathsHome = "/store"
 
 // Run is what a mode is given.
 type Run struct {
@@ -68,7 +80,9 @@ type Result struct {
 	// Observed is what a foreign engine did under faults outside its contract.
 	Observed []string `json:"observed,omitempty"`
 	// LeftOut names what could not be run here, and why.
-	LeftOut []string      `json:"left_out,omitempty"`
+	LeftOut []string `json:"left_out,omitempty"`
+	// Tables say what single counts cannot.
+	Tables  []Table       `json:"tables,omitempty"`
 	Elapsed time.Duration `json:"elapsed_ns"`
 }
 
@@ -76,6 +90,14 @@ type Result struct {
 type Count struct {
 	Name string `json:"name"`
 	N    int64  `json:"n"`
+}
+
+// Table is printed below the counts: the first column is of words, the others are
+// of numbers.
+type Table struct {
+	Title   string     `json:"title"`
+	Columns []string   `json:"columns"`
+	Rows    [][]string `json:"rows"`
 }
 
 // Add adds n to the count of that name, which it appends if it is new.

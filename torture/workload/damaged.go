@@ -20,7 +20,7 @@ func Readable(r engine.Reader, want []Entry, excused func(error) bool) (int, err
 		return nil
 	}
 	for _, e := range want {
-		value, err := r.Get([]byte(e.Key), nil)
+		value, err := get(r, e.Key, nil)
 		switch {
 		case errors.Is(err, engine.ErrNotFound):
 			return failed, violation(Wrong, err, "get %q, which is there", e.Key)
@@ -33,7 +33,7 @@ func Readable(r engine.Reader, want []Entry, excused func(error) bool) (int, err
 		}
 	}
 	for _, key := range absent {
-		switch value, err := r.Get([]byte(key), nil); {
+		switch value, err := get(r, key, nil); {
 		case err == nil:
 			return failed, violation(Wrong, nil, "get %q, which was never written: %s", key, brief(string(value)))
 		case !errors.Is(err, engine.ErrNotFound):
@@ -43,7 +43,7 @@ func Readable(r engine.Reader, want []Entry, excused func(error) bool) (int, err
 		}
 	}
 	for _, forward := range []bool{true, false} {
-		it, err := r.NewIterator(engine.IterOptions{})
+		it, err := iterate(r, forward)
 		if err != nil {
 			if err := excuse(err, "iterate"); err != nil {
 				return failed, err

@@ -134,3 +134,26 @@ func Random(seed uint64, n int, t engine.Traits) Workload {
 	}
 	return w
 }
+
+// WithKills returns a workload with some kills put in, and in place of some
+// reopens, by the seed.
+func WithKills(w Workload, seed uint64) Workload {
+	r := rand.New(rand.NewPCG(seed, 0x6b696c6c))
+	kill := func() Op {
+		if r.IntN(3) == 0 {
+			return Op{Kind: Kill}
+		}
+		return Op{Kind: Kill, Calls: 1 + r.IntN(16)}
+	}
+	var with Workload
+	for _, o := range w {
+		if r.IntN(12) == 0 {
+			with = append(with, kill())
+		}
+		if o.Kind == Reopen && r.IntN(2) == 0 {
+			o = kill()
+		}
+		with = append(with, o)
+	}
+	return with
+}

@@ -26,6 +26,9 @@ const (
 	Compact
 	// Reopen closes the store and opens it again.
 	Reopen
+	// Kill ends the process, at once or in the middle of a batch, and opens the
+	// store again with what the kernel has of it.
+	Kill
 )
 
 // Change is one change of a batch.
@@ -45,6 +48,9 @@ type Op struct {
 	// Durability and Changes are of a Write, which has at least one change.
 	Durability engine.Durability
 	Changes    []Change
+	// Calls is of a Kill: the process dies at that call of the file system, counted
+	// from 1, while it applies a batch; 0: it dies between two operations.
+	Calls int
 }
 
 // Workload is a list of operations on a store that is empty at first.
@@ -68,6 +74,11 @@ func fill(number uint64, place, size int) string {
 // Batch makes the batch of a Write with that number, the marker included.
 func Batch(changes []Change, number uint64) *engine.Batch {
 	var b engine.Batch
+	fillBatch(&b, changes, number)
+	return &b
+}
+
+func fillBatch(b *engine.Batch, changes []Change, number uint64) {
 	for i, c := range changes {
 		switch c.Kind {
 		case engine.OpPut:
@@ -79,5 +90,4 @@ func Batch(changes []Change, number uint64) *engine.Batch {
 		}
 	}
 	b.Put([]byte(MarkerKey), binary.BigEndian.AppendUint64(nil, number))
-	return &b
 }

@@ -117,9 +117,11 @@ func (r *Recovery) steps(ctx context.Context) (shown State, err error) {
 	if err := closing.Close(); err != nil {
 		return shown, &Violation{Fault: Failed, Text: "close after recovery", Err: err}
 	}
-	if e, err = r.Open(r.Directory); err != nil {
+	again, err := r.Open(r.Directory)
+	if err != nil {
 		return shown, &Violation{Fault: NotOpened, Text: "after recovery and a clean close", Err: err}
 	}
+	e = again
 	if _, err := r.History.Check(e, only); err != nil {
 		return shown, fmt.Errorf("after recovery, a further write and a clean close: %w", err)
 	}
@@ -131,6 +133,7 @@ func (r *Recovery) steps(ctx context.Context) (shown State, err error) {
 
 // flush applies a batch and makes it durable.
 func (r *Recovery) flush(ctx context.Context, e engine.Engine, b *engine.Batch) error {
+	defer func() { Garble(b.Encoded()) }()
 	if r.Traits.Durability.Has(engine.Flushed) {
 		return e.Apply(ctx, b, engine.Flushed)
 	}

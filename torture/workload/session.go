@@ -18,6 +18,15 @@ type Session struct {
 	// Begins and Ends are told of each operation, before it and when it was
 	// acknowledged, with what then holds. Either may be nil.
 	Begins, Ends func(what string, b Bounds)
+	// Doom makes the file system fail from the nth call on, counted from 1: for the
+	// process that makes them, they might as well come after its death. Kill ends
+	// the process, and Open opens for the next one from then on. Both are needed for
+	// operations of Kind Kill alone.
+	Doom func(calls int)
+	Kill func()
+	// Lost is told how many States and Copies are left after a Kill that cost some.
+	// It may be nil.
+	Lost func(states, copies int)
 	// History is what was done.
 	History *History
 	// Doubt are the states after writes that failed and that the store does not
@@ -25,9 +34,12 @@ type Session struct {
 	// one that ErrNoSpace refused, without ErrReadOnly, is not in doubt.
 	Doubt []State
 
-	e         engine.Engine
-	number    uint64 // of the newest batch that was tried
-	copies    int    // checkpoints that were tried
+	e      engine.Engine
+	number uint64 // of the newest batch that was tried
+	// batch is used for every write, and garbled after each: what an engine keeps
+	// of it changes under its hands.
+	batch     engine.Batch
+	copies    int // checkpoints that were tried
 	snapshots []taken
 }
 
@@ -138,7 +150,69 @@ func (s *Session) do(ctx context.Context, o Op) error {
 			return err
 		}
 		return Same(s.e, s.newest().Entries)
+	case Kill:
+		return s.kill(ctx, o)
 	}
+	return nil
+}
+
+// doomed is what is written when the process dies.
+var doomed = []Change{{Kind: engine.OpPut, Key: "killed", Size: 30}}
+
+// kill ends the process. The store that is opened next must show a state that was
+// begun, and no older one than the last that was acknowledged as Buffered.
+func (s *Session) kill(ctx context.Context, o Op) error {
+	h := s.History
+	b := &h.Bounds
+	if o.Calls > 0 {
+		b.Begun++
+		s.number++
+		h.States = append(h.States, s.newest().After(doomed, s.number))
+		s.begins("batch flushed in which the process dies")
+		s.Doom(o.Calls)
+		s.batch.Reset()
+		fillBatch(&s.batch, doomed, s.number)
+		d := engine.Flushed
+		if !s.e.Traits().Durability.Has(d) {
+			d = engine.Memory
+		}
+		// Nobody hears what comes of it.
+		if err := s.e.Apply(ctx, &s.batch, d); err == nil {
+			h.States[len(h.States)-1].Sequence = s.batch.Sequence()
+		}
+		Garble(s.batch.Encoded())
+	}
+	s.Kill()
+	// The process is gone; what it would say now, nobody hears.
+	_ = s.Abandon()
+	if err := s.open(); err != nil {
+		return err
+	}
+	shown, err := Newest(s.e)
+	if err != nil {
+		return violation(Failed, err, "read after a kill")
+	}
+	state, i := h.lookup(Accept{}, shown)
+	if i == len(h.States) || i < b.Buffered {
+		return violation(Lost, nil, "after a kill the store shows batch %d; %d were begun, and %d acknowledged as buffered", shown, b.Begun, b.Buffered)
+	}
+	if i < b.Begun {
+		h.States = h.States[:i+1]
+		b.Begun = i
+		for len(h.Copies) > 0 && h.Copies[len(h.Copies)-1].State > i {
+			h.Copies = h.Copies[:len(h.Copies)-1]
+		}
+		b.Copies = len(h.Copies)
+		if s.Lost != nil {
+			s.Lost(len(h.States), len(h.Copies))
+		}
+	}
+	s.Doubt = nil
+	if err := Same(s.e, state.Entries); err != nil {
+		return err
+	}
+	// An unacknowledged batch that was shown must stay through the next kill.
+	b.Buffered = b.Begun
 	return nil
 }
 
@@ -147,8 +221,12 @@ func (s *Session) newest() State { return s.History.States[len(s.History.States)
 
 func (s *Session) write(ctx context.Context, o Op) error {
 	h := s.History
-	batch := Batch(o.Changes, s.number)
-	if err := s.e.Apply(ctx, batch, o.Durability); err != nil {
+	batch := &s.batch
+	batch.Reset()
+	fillBatch(batch, o.Changes, s.number)
+	err := s.e.Apply(ctx, batch, o.Durability)
+	Garble(batch.Encoded())
+	if err != nil {
 		// The store itself says whether it took it.
 		shown, readErr := Newest(s.e)
 		full := errors.Is(err, engine.ErrNoSpace) && !errors.Is(err, engine.ErrReadOnly)

@@ -8,7 +8,7 @@ import (
 	"github.com/orbit-persistence/orbit/engine"
 )
 
-var kindNames = [...]string{Write: "batch", Sync: "sync", Snapshot: "snapshot", Checkpoint: "checkpoint", Compact: "compact", Reopen: "reopen"}
+var kindNames = [...]string{Write: "batch", Sync: "sync", Snapshot: "snapshot", Checkpoint: "checkpoint", Compact: "compact", Reopen: "reopen", Kill: "kill"}
 
 // String returns the word for it; that of a Write is "batch".
 func (k Kind) String() string {
@@ -20,6 +20,9 @@ func (k Kind) String() string {
 
 // String returns the operation as a line of text, without its end.
 func (o Op) String() string {
+	if o.Kind == Kill && o.Calls > 0 {
+		return o.Kind.String() + " " + strconv.Itoa(o.Calls)
+	}
 	if o.Kind != Write {
 		return o.Kind.String()
 	}
@@ -88,6 +91,13 @@ func parseOp(line string) (Op, error) {
 	word, rest, _ := strings.Cut(line, " ")
 	for k := Sync; int(k) < len(kindNames); k++ {
 		if word == kindNames[k] {
+			if k == Kill && rest != "" {
+				calls, err := strconv.ParseUint(rest, 10, 16)
+				if err != nil || calls == 0 {
+					return Op{}, fmt.Errorf("kill takes the number of a call, from 1")
+				}
+				return Op{Kind: Kill, Calls: int(calls)}, nil
+			}
 			if rest != "" {
 				return Op{}, fmt.Errorf("%s takes no arguments", word)
 			}

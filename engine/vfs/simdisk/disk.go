@@ -68,6 +68,7 @@ type state struct {
 
 	faults []*Injection
 	sites  map[siteKey]*Site
+	visits map[Op]int      // calls of each method, where sites are recorded
 	lies   map[string]bool // by site
 }
 
@@ -101,6 +102,7 @@ func newState(o Options, devices []device) *state {
 	}
 	if o.Sites {
 		s.sites = make(map[siteKey]*Site)
+		s.visits = make(map[Op]int)
 	}
 	return s
 }

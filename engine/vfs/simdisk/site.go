@@ -19,6 +19,9 @@ type Site struct {
 	Op Op
 	// Count is how often it was called.
 	Count int64
+	// Calls are the places of these calls among all of the method, from 1: what
+	// Fault.Nth says of a Fault for every file.
+	Calls []int
 }
 
 type siteKey struct {
@@ -33,7 +36,9 @@ func (d *Disk) Sites() []Site {
 	defer d.s.mu.Unlock()
 	sites := make([]Site, 0, len(d.s.sites))
 	for _, s := range d.s.sites {
-		sites = append(sites, *s)
+		site := *s
+		site.Calls = slices.Clone(s.Calls)
+		sites = append(sites, site)
 	}
 	slices.SortFunc(sites, func(a, b Site) int {
 		if c := strings.Compare(a.Name, b.Name); c != 0 {
@@ -67,6 +72,8 @@ func (s *state) visit(op Op) bool {
 			s.sites[key] = at
 		}
 		at.Count++
+		s.visits[op]++
+		at.Calls = append(at.Calls, s.visits[op])
 	}
 	return s.lies[name]
 }

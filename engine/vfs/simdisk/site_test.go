@@ -43,10 +43,12 @@ func TestSites(t *testing.T) {
 	must(t, syncHere(f))
 	must(t, syncHere(f))
 	must(t, throughAdapter(f))
-	if got := site(t, d, "syncHere", simdisk.OpSync); got.Count != 2 || !strings.Contains(got.Name, " site_test.go:") {
+	if got := site(t, d, "syncHere", simdisk.OpSync); got.Count != 2 || !strings.Contains(got.Name, " site_test.go:") || !slices.Equal(got.Calls, []int{1, 2}) {
 		t.Errorf("%+v", got)
 	}
-	site(t, d, "throughAdapter", simdisk.OpSync)
+	if got := site(t, d, "throughAdapter", simdisk.OpSync); !slices.Equal(got.Calls, []int{3}) {
+		t.Errorf("%+v", got)
+	}
 	site(t, d, "open", simdisk.OpOpen)
 	if got := site(t, d, "write", simdisk.OpWrite); got.Count != 1 {
 		t.Errorf("%+v", got)

@@ -49,6 +49,9 @@ const (
 	CorruptIsAbsent Defect = "damage read as not found"
 	// UnsyncedCopy: a checkpoint is not made durable.
 	UnsyncedCopy Defect = "checkpoint copy not durable"
+	// KeepsBatch, KeepsBounds: what the caller lent is used after the call.
+	KeepsBatch  Defect = "values stay in the caller's batch"
+	KeepsBounds Defect = "an iterator keeps the caller's bounds"
 	// StuckFull: once the disk was full, nothing is written any more.
 	StuckFull Defect = "full disk remembered"
 )

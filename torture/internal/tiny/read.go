@@ -37,6 +37,16 @@ func (e *Engine) NewIterator(o engine.IterOptions) (engine.Iterator, error) {
 
 func (v *view) iterator(o engine.IterOptions, d Defect) *iterator {
 	it := &iterator{entries: v.entries, at: -1, keysOnly: o.KeysOnly, defect: d}
+	it.narrow(o)
+	if d == KeepsBounds {
+		it.bounds = o
+	}
+	return it
+}
+
+// narrow keeps to the bounds.
+func (it *iterator) narrow(o engine.IterOptions) {
+	v := &view{entries: it.entries}
 	if o.Upper != nil {
 		to, _ := v.find(o.Upper)
 		it.entries = it.entries[:to]
@@ -45,7 +55,6 @@ func (v *view) iterator(o engine.IterOptions, d Defect) *iterator {
 		from, _ := v.find(o.Lower)
 		it.entries = it.entries[min(from, len(it.entries)):]
 	}
-	return it
 }
 
 // Snapshot implements engine.Engine.
@@ -92,12 +101,14 @@ type iterator struct {
 	at       int
 	keysOnly bool
 	defect   Defect
+	bounds   engine.IterOptions // for KeepsBounds
 	closed   bool
 }
 
 func (it *iterator) valid() bool { return it.at >= 0 && it.at < len(it.entries) }
 
 func (it *iterator) to(i int) bool {
+	it.narrow(it.bounds)
 	it.at = i
 	return it.valid()
 }

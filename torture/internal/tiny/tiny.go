@@ -46,12 +46,17 @@ func (v *view) find(key []byte) (int, bool) {
 }
 
 func (v *view) apply(b *engine.Batch, seq uint64) *view {
+	return v.applyKept(b, seq, slices.Clone[[]byte])
+}
+
+// applyKept applies a batch; keep makes of a value what is kept of it.
+func (v *view) applyKept(b *engine.Batch, seq uint64, keep func([]byte) []byte) *view {
 	n := &view{slices.Clone(v.entries), seq}
 	for op := range b.Ops() {
 		at, found := n.find(op.Key)
 		switch op.Kind {
 		case engine.OpPut:
-			e := entry{slices.Clone(op.Key), slices.Clone(op.Value)}
+			e := entry{slices.Clone(op.Key), keep(op.Value)}
 			if found {
 				n.entries[at] = e
 			} else {
@@ -288,7 +293,11 @@ func (e *Engine) Apply(ctx context.Context, b *engine.Batch, d engine.Durability
 	}
 	next := e.now
 	if b.Count() > 0 {
-		next = next.apply(b, next.seq+1)
+		if e.defect == KeepsBatch {
+			next = next.applyKept(b, next.seq+1, func(p []byte) []byte { return p })
+		} else {
+			next = next.apply(b, next.seq+1)
+		}
 		if e.defect == HalfBatch {
 			e.now = next
 		}

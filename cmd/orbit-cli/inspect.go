@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs"
+	"github.com/orbit-persistence/orbit/engine/wal"
+)
+
+// inspectCommand prints what is in the files of a store, which it does not change.
+type inspectCommand struct {
+	Records bool   `help:"Print every record of a log, with the operations of its batch."`
+	Dir     string `arg:"" type:"existingdir" help:"A directory of a log, or of a store that has logs in its subdirectories."`
+}
+
+// Run prints every log in or below the directory.
+func (c *inspectCommand) Run(ctx context.Context) error {
+	out := bufio.NewWriter(os.Stdout)
+	return errors.Join(c.print(ctx, out), out.Flush())
+}
+
+func (c *inspectCommand) print(ctx context.Context, out io.Writer) error {
+	var each func(wal.Record) string
+	if c.Records {
+		each = describe
+	}
+	var found int
+	var damage []error
+	err := filepath.WalkDir(c.Dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		switch err := wal.Inspect(ctx, vfs.OS(), path, out, each); {
+		case errors.Is(err, engine.ErrNotFound):
+		case errors.Is(err, engine.ErrCorrupt):
+			found++
+			damage = append(damage, err)
+		case err != nil:
+			return err
+		default:
+			found++
+		}
+		return nil
+	})
+	if err == nil && found == 0 {
+		err = fmt.Errorf("%w: no log in or below %s", engine.ErrNotFound, c.Dir)
+	}
+	return errors.Join(append(damage, err)...)
+}
+
+// describe says what a record holds, if it is a batch.
+func describe(r wal.Record) string {
+	b, err := engine.DecodeBatch(r.Payload)
+	if err != nil {
+		return "not a batch"
+	}
+	text := ""
+	n := 0
+	for op := range b.Ops() {
+		if n++; n > 3 {
+			return text + fmt.Sprintf("; %d in all", b.Count())
+		}
+		if text != "" {
+			text += "; "
+		}
+		text += op.Kind.String() + " " + engine.QuoteKey(op.Key)
+		switch op.Kind {
+		case engine.OpPut:
+			text += fmt.Sprintf(" = %d bytes", len(op.Value))
+		case engine.OpDeleteRange:
+			text += " to " + engine.QuoteKey(op.Value)
+		}
+	}
+	return text
+}

@@ -1,0 +1,197 @@
+package wal
+
+import (
+	"context"
+	"errors"
+
+	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs"
+)
+
+// extent is a piece of a segment for a direct write: whole units.
+type extent struct {
+	seg *segment
+	off int64
+	buf []byte
+}
+
+const (
+	stagingBytes = 64 << 10
+	largeStaging = 1 << 20 // is not kept
+	// cachedFlushes is after how many flushes without a buffered commit the log
+	// goes past the page cache again.
+	cachedFlushes = 64
+)
+
+// reserve makes room for n more bytes of staging, and the zeros that end a group,
+// at an address that direct I/O takes. Under mu.
+func (l *Log) reserve(n int) {
+	need := len(l.staged) + n + headBytes
+	if need <= cap(l.staged) {
+		return
+	}
+	if len(l.staged) == 0 && need <= stagingBytes && len(l.buffers) > 0 {
+		l.staged = l.buffers[len(l.buffers)-1]
+		l.buffers = l.buffers[:len(l.buffers)-1]
+		return
+	}
+	b := vfs.AlignedBuffer(max(stagingBytes, need, 2*cap(l.staged)), headBytes)
+	l.staged = b[:copy(b, l.staged)]
+}
+
+// beginGroup puts the mark of a group, at a multiple of the unit. Under mu, after
+// reserve.
+func (l *Log) beginGroup() {
+	l.grouped, l.groupAt, l.written = true, l.end, true
+	l.mark(false)
+	l.end += markBytes
+}
+
+// mark encodes the mark of the group, as of now. Under mu.
+func (l *Log) mark(closed bool) {
+	at := int(l.groupAt - l.stagedAt)
+	if len(l.staged) < at+markBytes {
+		l.staged = l.staged[:at+markBytes]
+	}
+	mark{
+		id: l.id, seed: l.seg.recordSeed, offset: l.groupAt,
+		sequence: l.last + 1, durable: l.durable, closed: closed,
+	}.encode(l.staged[at:])
+}
+
+// endGroup fills the group up to a unit, and stages what is not in the page cache
+// for the next flush. Under mu.
+func (l *Log) endGroup() {
+	if l.seg == nil {
+		return
+	}
+	end := roundUp(l.end, int64(l.seg.unit))
+	if l.cached {
+		// Eight zeros say that the rest of the unit is empty.
+		if l.grouped && end > l.end {
+			l.reserve(recordHeader)
+			l.staged = append(l.staged, zeros[:recordHeader]...)
+			l.store()
+		}
+	} else if len(l.staged) > 0 {
+		l.staged = append(l.staged, zeros[:end-l.end]...)
+		l.claim()
+		l.queue = append(l.queue, extent{l.seg, l.stagedAt, l.staged})
+		l.staged = nil
+	}
+	l.end, l.stagedAt, l.grouped = end, end, false
+}
+
+// claim brings the staged mark, and the staged head, up to what is durable now: a
+// later reader then knows of more records that they must be there. Under mu, not
+// cached.
+func (l *Log) claim() {
+	if l.stagedAt == 0 {
+		l.seg.durable = l.durable
+		l.seg.encode(l.staged[:headBytes])
+	}
+	if l.grouped {
+		m, _ := decodeMark(l.staged[l.groupAt-l.stagedAt:])
+		m.durable = l.durable
+		m.encode(l.staged[l.groupAt-l.stagedAt:])
+	}
+}
+
+// store moves what is staged to the page cache of each sink. Under mu, cached.
+func (l *Log) store() {
+	for i := range l.seg.files {
+		k, f := l.sinks[i], &l.seg.files[i]
+		if k.lost != nil {
+			continue
+		}
+		var err error
+		if f.mapped == nil && !k.unmappable {
+			if f.mapped, err = f.cached.Map(0, int(l.seg.slot.bytes)); errors.Is(err, engine.ErrUnsupported) {
+				k.unmappable, err = true, nil
+			}
+		}
+		switch {
+		case err != nil:
+		case k.unmappable:
+			_, err = f.cached.WriteAt(l.staged, l.stagedAt, vfs.Plain)
+		default:
+			err = f.mapped.Write(l.staged, int(l.stagedAt))
+		}
+		if err != nil {
+			l.lose(i, err, false)
+		}
+	}
+	l.stagedAt += int64(len(l.staged))
+	l.staged = l.staged[:0]
+	if cap(l.staged) > largeStaging {
+		l.staged = nil
+	}
+	if n := len(l.dirty); n == 0 || l.dirty[n-1] != l.seg {
+		l.dirty = append(l.dirty, l.seg)
+	}
+}
+
+// enterCache makes records go through the page cache from now on. Those that are
+// staged go there first: no record may survive a process without all before it.
+// Under mu, which is released while a flush is under way.
+func (l *Log) enterCache(ctx context.Context) error {
+	for l.flushing && !l.cached {
+		l.wantCached = true
+		l.settled.Wait()
+	}
+	if err := l.usable(ctx); err != nil {
+		return err
+	}
+	if !l.cached {
+		l.toCache()
+	}
+	return l.failed
+}
+
+// toCache is enterCache when no flush is under way. Under mu.
+func (l *Log) toCache() {
+	l.wantCached = false
+	staged := l.queue
+	if len(l.staged) > 0 {
+		staged = append(staged, extent{l.seg, l.stagedAt, l.staged})
+	}
+	for _, e := range staged {
+		for i := range e.seg.files {
+			if l.sinks[i].lost != nil {
+				continue
+			}
+			if _, err := e.seg.files[i].cached.WriteAt(e.buf, e.off, vfs.Plain); err != nil {
+				l.lose(i, err, false)
+			}
+		}
+		if n := len(l.dirty); n == 0 || l.dirty[n-1] != e.seg {
+			l.dirty = append(l.dirty, e.seg)
+		}
+	}
+	l.queue = nil
+	l.stagedAt += int64(len(l.staged))
+	l.staged = l.staged[:0]
+	l.cached, l.cachedFor = true, cachedFlushes
+}
+
+// undirty takes a segment from those that need a flush. Under mu.
+func (l *Log) undirty(s *segment) (was bool) {
+	for i, d := range l.dirty {
+		if d == s {
+			l.dirty = append(l.dirty[:i], l.dirty[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// unqueue takes the extents of a segment from those that need a write. Under mu.
+func (l *Log) unqueue(s *segment) {
+	kept := l.queue[:0]
+	for _, e := range l.queue {
+		if e.seg != s {
+			kept = append(kept, e)
+		}
+	}
+	l.queue = kept
+}

@@ -1,0 +1,144 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/orbit-persistence/orbit/engine/vfs"
+)
+
+// sink is one directory of a log.
+type sink struct {
+	dir string
+	// work feeds the goroutine that writes to this sink; nil where the leader of a
+	// flush does it.
+	work chan sinkWork
+	// ended is closed when that goroutine has ended.
+	ended chan struct{}
+
+	// Guarded by Log.mu.
+	lost       error // why the log goes on without it
+	hung       bool  // a call of it has not come back
+	unmappable bool
+}
+
+type sinkWork struct {
+	batch *batch
+	done  chan<- sinkResult
+}
+
+type sinkResult struct {
+	sink int
+	err  error
+}
+
+// batch is what one flush writes.
+type batch struct {
+	extents []extent
+	dirty   []*segment
+	// abandoned: somebody may still read the buffers.
+	abandoned atomic.Bool
+}
+
+// writeTo brings the batch to one sink: durable when it returns. What is in the
+// page cache goes first, because direct writes may go to the same pages.
+func (b *batch) writeTo(sink int) error {
+	for _, s := range b.dirty {
+		if err := s.files[sink].cached.SyncData(); err != nil {
+			return err
+		}
+	}
+	for _, e := range b.extents {
+		if _, err := e.seg.files[sink].direct.WriteAt(e.buf, e.off, vfs.DSync); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start begins the goroutine of a sink. It ends at stop.
+func (k *sink) start(index int) {
+	work, ended := make(chan sinkWork), make(chan struct{})
+	k.work, k.ended = work, ended
+	go func() {
+		defer close(ended)
+		for w := range work {
+			w.done <- sinkResult{index, w.batch.writeTo(index)}
+		}
+	}()
+}
+
+// stop ends the goroutine, and waits for it unless it hangs.
+func (k *sink) stop() {
+	if k.work == nil {
+		return
+	}
+	close(k.work)
+	k.work = nil
+	if !k.hung {
+		<-k.ended
+	}
+}
+
+// inSync returns the indices of the sinks that count. Under mu.
+func (l *Log) inSync() []int {
+	live := make([]int, 0, len(l.sinks))
+	for i, k := range l.sinks {
+		if k.lost == nil {
+			live = append(live, i)
+		}
+	}
+	return live
+}
+
+// errHung is the error of a sink that took longer than Options.SinkTimeout.
+var errHung = errors.New("the sink does not answer")
+
+// lose makes the log go on without a sink; the others are told by the next flush.
+// Without the last one the log is read-only. Under mu.
+func (l *Log) lose(i int, cause error, hung bool) {
+	k := l.sinks[i]
+	if k.lost != nil {
+		return
+	}
+	k.hung = hung
+	if len(l.inSync()) == 1 {
+		l.fail(cause)
+		return
+	}
+	k.lost = cause
+	l.reform = true
+}
+
+// write brings a batch to the sinks, in parallel, and returns the error of each,
+// by place in live.
+func (l *Log) write(b *batch, live []int) []error {
+	errs := make([]error, len(live))
+	if len(live) == 1 || l.options.Inline {
+		for k, i := range live {
+			errs[k] = b.writeTo(i)
+		}
+		return errs
+	}
+	place := make(map[int]int, len(live))
+	done := make(chan sinkResult, len(live)) // room for who comes too late
+	for k, i := range live {
+		place[i] = k
+		errs[k] = fmt.Errorf("flush log %s: %w within %v", l.sinks[i].dir, errHung, l.options.SinkTimeout)
+		l.sinks[i].work <- sinkWork{b, done}
+	}
+	timeout := time.NewTimer(l.options.SinkTimeout)
+	defer timeout.Stop()
+	for range live {
+		select {
+		case r := <-done:
+			errs[place[r.sink]] = r.err
+		case <-timeout.C:
+			b.abandoned.Store(true)
+			return errs
+		}
+	}
+	return errs
+}

@@ -274,7 +274,10 @@ func (d *Disk) Extents(name string) ([]int64, error) {
 // Close unmounts and detaches the disk, and removes the mount point; the file too,
 // unless keep is set.
 func (d *Disk) Close(keep bool) error {
-	errs := []error{d.Unmount()}
+	if err := d.Unmount(); err != nil {
+		return errors.Join(err, d.image.Close()) // the rest is left to Sweep
+	}
+	var errs []error
 	if d.device != "" {
 		errs = append(errs, detach(d.device))
 		d.device = ""

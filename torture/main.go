@@ -8,6 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/orbit-persistence/orbit/torture/real"
 	"github.com/orbit-persistence/orbit/torture/target"
 )
 
@@ -44,4 +45,4 @@ func Main(further ...target.Engine) {
 
 // RunChild is to be called first by every program that runs Command: modes run
 // engines in children of the program itself, and it does not return in them.
-func RunChild(engines []target.Engine) {}
+func RunChild(engines []target.Engine) { real.RunChild(engines) }

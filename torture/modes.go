@@ -9,6 +9,7 @@ import (
 	"github.com/orbit-persistence/orbit/torture/errors"
 	"github.com/orbit-persistence/orbit/torture/linear"
 	"github.com/orbit-persistence/orbit/torture/paths"
+	"github.com/orbit-persistence/orbit/torture/real"
 	"github.com/orbit-persistence/orbit/torture/rot"
 	"github.com/orbit-persistence/orbit/torture/target"
 )
@@ -51,14 +52,27 @@ var modes = []mode{
 	},
 }
 
-// modesWith returns the modes, and last the one that judges them all, which writes
-// its matrix into out.
+// modesWith returns the modes, those on the real kernel, which write their table
+// into out, and last the one that judges those before, with its matrix.
 func modesWith(out string) []mode {
 	var names []string
 	for _, m := range modes {
 		names = append(names, m.name)
 	}
+	table := real.NewTable(out, commit())
 	return append(slices.Clone(modes), mode{
+		name: real.NameKill, run: table.Kill, unfit: onDisk,
+		about: "processes killed while they write or recover",
+	}, mode{
+		name: real.NamePowerCut, run: table.PowerCut, unfit: onDisk,
+		about: "real file systems, ext4 and XFS, that lose what was not flushed",
+	}, mode{
+		name: real.NameNoSpace, run: real.NoSpace, unfit: onDisk,
+		about: "real file systems that become full, and have room again",
+	}, mode{
+		name: real.NameIOErrors, run: real.IOErrors, unfit: onDisk,
+		about: "real devices whose writes fail, and then reads",
+	}, mode{
 		name: "mutants", run: judgeMutants(names, out), alone: true,
 		about: "defects seeded into the code, each of which another mode must find",
 	})

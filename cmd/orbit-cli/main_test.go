@@ -90,3 +90,15 @@ func TestBench(t *testing.T) {
 		t.Errorf("bench-spread of a result with itself: exit code %d\n%s%s", code, stdout, stderr)
 	}
 }
+
+// TestTorture runs a mode with children as a user does.
+func TestTorture(t *testing.T) {
+	out := t.TempDir()
+	code, stdout, stderr := orbit(t, "torture", "--modes", "kill", "--engines", "bbolt", "--work", "6", "--dir", t.TempDir(), "--out", out)
+	if code != 0 || !strings.Contains(stdout, "kills in recovery") {
+		t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	if table, err := os.ReadFile(filepath.Join(out, "crash-table.md")); err != nil || !strings.Contains(string(table), "| bbolt |") {
+		t.Errorf("the crash table is %q (%v)", table, err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"testing"
+	"testing/synctest"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/vfs"
@@ -87,4 +88,154 @@ func TestFailureBetweenFlushes(t *testing.T) {
 	if err := l.Close(); !errors.Is(err, engine.ErrReadOnly) {
 		t.Errorf("close: %v", err)
 	}
+}
+
+// slotUnderWay returns a log of two segments, in which a slot is being made: it
+// takes until release is called.
+func slotUnderWay(t *testing.T) (d *simdisk.Disk, l *Log, release func()) {
+	t.Helper()
+	d = diskWith(t, "/log")
+	l, _ = openOn(t, d, Options{Sinks: []string{"/log"}, SegmentBytes: 128 << 10, Inline: true, Flush: Direct})
+	mustAppend(t, l, 70<<10, engine.Buffered)
+	mustAppend(t, l, 70<<10, engine.Buffered)
+	if l.number != 2 {
+		t.Fatalf("the newest segment is %d", l.number)
+	}
+	hang := d.Inject(simdisk.Fault{Op: simdisk.OpSync, Effect: simdisk.Hang})
+	go l.prepare()
+	synctest.Wait()
+	if hang.Fired() != 1 {
+		t.Fatal("no slot is made")
+	}
+	return d, l, hang.Release
+}
+
+// TestAppendsBehindASlot: all who wait for the same slot go on in it together.
+func TestAppendsBehindASlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, l, release := slotUnderWay(t)
+		const writers = 8
+		done := make(chan error, writers)
+		for range writers {
+			go func() {
+				_, err := l.Append(context.Background(), make([]byte, 60<<10), engine.Buffered)
+				done <- err
+			}()
+		}
+		synctest.Wait()
+		release()
+		for range writers {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if l.number > 2+writers/2+1 {
+			t.Errorf("%d segments for %d records of half a segment", l.number-2, writers)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestBufferedBehindASlot: a buffered record that had to wait for a slot is in the
+// page cache when Append returns, whatever was flushed meanwhile.
+func TestBufferedBehindASlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, l, release := slotUnderWay(t)
+		done := make(chan error)
+		go func() {
+			_, err := l.Append(context.Background(), make([]byte, 60<<10), engine.Buffered)
+			done <- err
+		}()
+		synctest.Wait()
+		// The last of these flushes takes the log out of the page cache.
+		for range cachedFlushes {
+			s, err := l.Append(context.Background(), nil, engine.Flushed)
+			if err == nil {
+				err = l.Flush(s)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		release()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		want := uint64(2 + cachedFlushes + 1)
+		_, got := openOn(t, d.Kill(), Options{Sinks: []string{"/log"}, SegmentBytes: 128 << 10, Inline: true})
+		if uint64(len(got)) != want {
+			t.Errorf("the process died, and of %d records %d are there", want, len(got))
+		}
+	})
+}
+
+// TestCloseBehindASlot: an Append that waits for a slot when the log is closed
+// appends nothing.
+func TestCloseBehindASlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, l, release := slotUnderWay(t)
+		last := l.LastSequence()
+		appended, closed := make(chan error), make(chan error)
+		go func() { closed <- l.Close() }()
+		synctest.Wait()
+		go func() {
+			l.mu.Lock()
+			l.closed = false // it came just before
+			l.mu.Unlock()
+			_, err := l.Append(context.Background(), make([]byte, 60<<10), engine.Buffered)
+			appended <- err
+		}()
+		synctest.Wait()
+		l.mu.Lock()
+		l.closed = true
+		l.mu.Unlock()
+		hang := d.Inject(simdisk.Fault{Op: simdisk.OpSyncData, Effect: simdisk.Hang})
+		release()
+		synctest.Wait()
+		if hang.Fired() != 1 {
+			t.Fatal("Close does not flush")
+		}
+		if err := <-appended; !errors.Is(err, engine.ErrClosed) {
+			t.Errorf("append: %v", err)
+		}
+		hang.Release()
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		if l.LastSequence() != last {
+			t.Errorf("record %d was appended to a closed log", l.LastSequence())
+		}
+	})
+}
+
+// TestCancelledBehindASlot: whoever waits for a slot, or for the way into the page
+// cache, need not wait longer than its context.
+func TestCancelledBehindASlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, l, release := slotUnderWay(t)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() {
+			_, err := l.Append(ctx, make([]byte, 60<<10), engine.Buffered)
+			done <- err
+		}()
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			if !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		default:
+			t.Error("still waiting")
+		}
+		release()
+		synctest.Wait()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/vfs"
@@ -238,4 +239,63 @@ func TestCancelledBehindASlot(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestLateAnswer: a sink that hung in the middle of a flush answers after the log
+// was closed. It writes nothing more, and does not touch what was closed.
+func TestLateAnswer(t *testing.T) {
+	dirs := []string{"/a", "/b"}
+	d := diskWith(t, dirs...)
+	l, _ := openOn(t, d, Options{Sinks: dirs, SegmentBytes: 16 << 10, SinkTimeout: 20 * time.Millisecond, Flush: Direct})
+	for range 3 {
+		mustAppend(t, l, 10<<10, engine.Flushed)
+	}
+	hang := d.Inject(simdisk.Fault{Op: simdisk.OpDSync, Path: "/b/*", Effect: simdisk.Hang})
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if s := l.Stats(); s.Hung != 1 || hang.Fired() != 1 {
+		t.Fatalf("no sink hangs: %+v", s)
+	}
+	if err := l.Release(l.LastSequence()); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	more := d.Inject(simdisk.Fault{Op: simdisk.OpDSync, Path: "/b/*", Effect: simdisk.EIO})
+	hang.Release()
+	<-l.sinks[1].ended
+	if more.Fired() != 0 {
+		t.Error("a sink that was left behind goes on with the flush")
+	}
+}
+
+// TestSinkFailsAndHangs: a sink that fails in one call while another hangs is not
+// waited for.
+func TestSinkFailsAndHangs(t *testing.T) {
+	dirs := []string{"/a", "/b"}
+	d := diskWith(t, dirs...)
+	l, _ := openOn(t, d, Options{Sinks: dirs, SinkTimeout: 200 * time.Millisecond, Flush: SyncData})
+	s := mustAppend(t, l, 10, engine.Buffered)
+	hang := d.Inject(simdisk.Fault{Op: simdisk.OpSyncData, Path: "/b/*", Effect: simdisk.Hang})
+	done := make(chan error)
+	go func() { done <- l.Flush(s) }()
+	for hang.Fired() == 0 {
+		runtime.Gosched()
+	}
+	fault := d.Inject(simdisk.Fault{Op: simdisk.OpMapWrite, Path: "/b/*", Effect: simdisk.EIO})
+	mustAppend(t, l, 10, engine.Buffered)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if s := l.Stats(); fault.Fired() != 1 || s.Hung != 1 {
+		t.Errorf("no sink is said to hang: %+v", s)
+		hang.Release()
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	hang.Release()
+	<-l.sinks[1].ended
 }

@@ -203,7 +203,7 @@ func (l *Log) handOver(err error) {
 	served := make([]*waiter, 0, len(l.waiters))
 	rest := l.waiters[:0]
 	for _, w := range l.waiters {
-		if w.sequence <= l.durable || l.failed != nil {
+		if w.sequence <= l.durable || err != nil {
 			served = append(served, w)
 		} else {
 			rest = append(rest, w)

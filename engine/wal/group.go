@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"context"
 	"errors"
 
 	"github.com/orbit-persistence/orbit/engine"
@@ -131,24 +130,9 @@ func (l *Log) store() {
 	}
 }
 
-// enterCache makes records go through the page cache from now on. Those that are
+// toCache makes records go through the page cache from now on. Those that are
 // staged go there first: no record may survive a process without all before it.
-// Under mu, which is released while a flush is under way.
-func (l *Log) enterCache(ctx context.Context) error {
-	for l.flushing && !l.cached {
-		l.wantCached = true
-		l.settled.Wait()
-	}
-	if err := l.usable(ctx); err != nil {
-		return err
-	}
-	if !l.cached {
-		l.toCache()
-	}
-	return l.failed
-}
-
-// toCache is enterCache when no flush is under way. Under mu.
+// Under mu, while no flush is under way.
 func (l *Log) toCache() {
 	l.wantCached = false
 	staged := l.queue

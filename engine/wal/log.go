@@ -138,12 +138,9 @@ func (l *Log) Append(ctx context.Context, payload []byte, d engine.Durability) (
 		return 0, fmt.Errorf("append to log %s: %w: %d bytes; the limit is %d", l.name(), engine.ErrTooLarge, len(payload), MaxPayload)
 	}
 	crc := checksum.Of(payload)
-	l.lock()
-	if err = l.usable(ctx); err == nil && d != engine.Flushed && !l.cached {
-		err = l.enterCache(ctx)
-	}
 	n := recordBytes(len(payload))
-	if err == nil && !l.fits(n) {
+	l.lock()
+	if err = l.ready(ctx, n, d); err == nil && !l.fits(n) {
 		err = l.rotate(n)
 	}
 	if err != nil {
@@ -188,6 +185,41 @@ func (l *Log) lock() {
 		runtime.Gosched()
 	}
 	l.mu.Lock()
+}
+
+// ready waits until a record of n bytes can be appended, to this segment or to the
+// next one, without a wait: whatever was so before a wait need not be so after it.
+// Under mu, which is released meanwhile.
+func (l *Log) ready(ctx context.Context, n int, d engine.Durability) error {
+	for {
+		if err := l.usable(ctx); err != nil {
+			return err
+		}
+		switch {
+		case d != engine.Flushed && !l.cached && !l.flushing:
+			l.toCache()
+			continue
+		case d != engine.Flushed && !l.cached:
+			l.wantCached = true
+		case l.making && !l.fits(n):
+			// The slot is for all who need one.
+		default:
+			return nil
+		}
+		l.await(ctx)
+	}
+}
+
+// await waits until settled is signalled, or ctx ends. Under mu, which is
+// released meanwhile.
+func (l *Log) await(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.settled.Broadcast()
+	})
+	defer stop()
+	l.settled.Wait()
 }
 
 // usable returns why nothing can be appended. Under mu.

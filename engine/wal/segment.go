@@ -43,7 +43,7 @@ type segmentFile struct {
 func (s *segment) limit() int64 { return s.slot.bytes - int64(s.unit) }
 
 // close closes the files of the segment, in all sinks but those that hang: there
-// it would wait for the kernel. It returns what failed in sinks that count.
+// it would wait for the kernel, and who hangs may still use them. It returns what failed in sinks that count.
 func (s *segment) close(sinks []*sink) (failed map[int]error) {
 	for i, f := range s.files {
 		if sinks[i].hung {
@@ -65,7 +65,6 @@ func (s *segment) close(sinks []*sink) (failed map[int]error) {
 			failed[i] = err
 		}
 	}
-	s.files = nil
 	return failed
 }
 

@@ -38,19 +38,26 @@ type sinkResult struct {
 type batch struct {
 	extents []extent
 	dirty   []*segment
-	// abandoned: somebody may still read the buffers.
+	// abandoned: a sink took too long, and may still read the buffers.
 	abandoned atomic.Bool
 }
 
 // writeTo brings the batch to one sink: durable when it returns. What is in the
-// page cache goes first, because direct writes may go to the same pages.
+// page cache goes first, because direct writes may go to the same pages. It ends at
+// the first failure, or where it was given up: the log went on without the sink.
 func (b *batch) writeTo(sink int) error {
 	for _, s := range b.dirty {
+		if b.abandoned.Load() {
+			return errHung
+		}
 		if err := s.files[sink].cached.SyncData(); err != nil {
 			return err
 		}
 	}
 	for _, e := range b.extents {
+		if b.abandoned.Load() {
+			return errHung
+		}
 		if _, err := e.seg.files[sink].direct.WriteAt(e.buf, e.off, vfs.DSync); err != nil {
 			return err
 		}
@@ -100,10 +107,10 @@ var errHung = errors.New("the sink does not answer")
 // Without the last one the log is read-only. Under mu.
 func (l *Log) lose(i int, cause error, hung bool) {
 	k := l.sinks[i]
+	k.hung = k.hung || hung
 	if k.lost != nil {
 		return
 	}
-	k.hung = hung
 	if len(l.inSync()) == 1 {
 		l.fail(cause)
 		return

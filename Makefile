@@ -21,7 +21,7 @@ tool := go tool -modfile=internal/lint/tools.mod
 build: deps-libraries ## build bin/orbit-cli with every engine
 	go build -tags "$(tags)" -ldflags "$(ldflags)" -o bin/orbit-cli ./cmd/orbit-cli
 
-test: deps-libraries deps-chromium ## all tests, with a summary that counts what was skipped
+test: deps-libraries deps-chromium deps-torture ## all tests, with a summary that counts what was skipped
 	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -tags "$(tags)" -timeout 20m ./...
 	$(MAKE) --no-print-directory race
 
@@ -59,15 +59,15 @@ bench: deps-bench build ## the comparison table on real data, in under 10 minute
 bench-full: deps-bench build build-rocksdb-release ## more sizes, caches and tunings, and the release build of RocksDB; hours
 	bin/orbit-cli bench --profile full --rocksdb-release bin/orbit-cli-rocksdb-release --out results/full
 
-# Loop devices give the mirror two devices of its own; without them it is left out.
+# As root, two loop devices serve the mirror; else it is left out.
 bench-log: deps-bench build ## the log: group commit beside Pebble and RocksDB, buffered commits, replay; minutes
 	bin/orbit-cli bench-log --out results
 
-torture: build ## every mode of torture over every engine, and the kill matrix, in 10 minutes
+torture: build deps-torture ## every mode of torture over every engine, and the kill matrix, in 10 minutes
 	bin/orbit-cli torture --budget 10m --out results --json results/torture.json
 
 # Each night has a seed of its own, which the summary names.
-torture-night: build ## the same for 8 hours
+torture-night: build deps-torture ## the same for 8 hours
 	@mkdir -p results/night
 	bin/orbit-cli torture --budget 8h --seed $$(date +%Y%m%d) --out results/night --json results/night/torture.json 2>&1 | tee results/night/torture.txt; exit $${PIPESTATUS[0]}
 
@@ -79,6 +79,9 @@ deps-bench: ## RocksDB, LMDB, Debian's Contents index
 deps-libraries:
 	@deps/bench.sh --libraries
 
+deps-torture:
+	@deps/torture.sh
+
 deps-chromium:
 	@deps/chromium.sh
 
@@ -88,4 +91,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build torture torture-night test test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help
+.PHONY: build torture torture-night bench-log deps-torture test test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

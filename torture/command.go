@@ -26,7 +26,7 @@ type Command struct {
 	Work    int64         `placeholder:"N" help:"That amount, in units of the mode."`
 	Dir     string        `placeholder:"DIR" help:"Where stores on the real disk are made and removed. Default: the system's temporary directory."`
 	JSON    string        `name:"json" placeholder:"FILE" help:"Write the report as JSON."`
-	Out     string        `placeholder:"DIR" help:"Write the kill matrix of the mutants there."`
+	Out     string        `placeholder:"DIR" help:"Write the kill matrix of the mutants and the crash table of kill and powercut there."`
 	Replay  string        `placeholder:"STRING" help:"Replay a failure: the string is part of the command that the failure printed."`
 	List    bool          `help:"List engines and modes, and exit."`
 }

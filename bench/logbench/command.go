@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/orbit-persistence/orbit/bench"
+	"github.com/orbit-persistence/orbit/internal/loopfs"
 )
 
 // Command measures the log and writes the tables.
@@ -24,7 +26,7 @@ type Command struct {
 	Rounds int           `default:"3" help:"Rounds; each figure is their median."`
 	Window time.Duration `default:"1s" help:"How long each closed loop is measured."`
 	Dir    string        `type:"existingdir" default:"." help:"A directory on the device to measure."`
-	Mirror []string      `type:"existingdir" help:"Two directories on devices of their own, for the mirror."`
+	Mirror []string      `type:"existingdir" help:"Two directories on devices of their own, for the mirror; by default two loop devices are made, which takes root."`
 	Out    string        `type:"path" help:"Directory for log.md and log.json; nothing is written without it."`
 }
 
@@ -43,6 +45,13 @@ func (c *Command) Run() (err error) {
 	for _, s := range stores {
 		if s.missing != "" {
 			r.LeftOut = append(r.LeftOut, s.name+": "+s.missing)
+		}
+	}
+	if len(c.Mirror) == 0 {
+		undo, err := r.loopDevices(ctx)
+		defer func() { undo() }()
+		if err != nil {
+			r.leaveOut("mirror: " + err.Error() + "; or name two directories with --mirror")
 		}
 	}
 	start := time.Now()
@@ -74,6 +83,38 @@ func (c *Command) Run() (err error) {
 		return err
 	}
 	return os.WriteFile(filepath.Join(c.Out, "log.md"), text.Bytes(), 0o644)
+}
+
+// loopDevices makes two file systems on loop devices for the mirror; undo ends
+// them, also after an error.
+func (r *run) loopDevices(ctx context.Context) (undo func(), err error) {
+	var disks []*loopfs.Disk
+	undo = func() {
+		for _, d := range disks {
+			if err := d.Close(false); err != nil {
+				fmt.Fprintf(os.Stderr, "orbit-cli: %v\n", err)
+			}
+		}
+	}
+	kind := loopfs.Kinds[0]
+	kind.Bytes = 512 << 20
+	if why := kind.Missing(); why != "" {
+		return undo, errors.New(why)
+	}
+	var paths []string
+	for range 2 {
+		d, err := loopfs.New(ctx, r.dir, kind)
+		if err != nil {
+			return undo, err
+		}
+		disks = append(disks, d)
+		if err := d.Mount(); err != nil {
+			return undo, err
+		}
+		paths = append(paths, d.Path())
+	}
+	r.mirrors = paths
+	return undo, nil
 }
 
 // Write prints the result as Markdown tables: a row for each case, a column for

@@ -40,7 +40,7 @@ func closedLoop(ctx context.Context, s store, writers int, class engine.Durabili
 				}
 				all[w] = append(all[w], time.Since(begin))
 				if think > 0 {
-					time.Sleep(think)
+					pause(think)
 				}
 			}
 		})

@@ -114,7 +114,7 @@ func BenchmarkFlushed(b *testing.B) {
 			}
 			name := fmt.Sprintf("writers=%d", writers)
 			if think > 0 {
-				name += fmt.Sprintf("/think=%v", think)
+				name += fmt.Sprintf(",think=%v", think)
 			}
 			b.Run(name, func(b *testing.B) {
 				dir := benchDir(b)

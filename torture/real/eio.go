@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
-	"github.com/orbit-persistence/orbit/torture/real/loopfs"
+	"github.com/orbit-persistence/orbit/internal/loopfs"
 	"github.com/orbit-persistence/orbit/torture/target"
 	"github.com/orbit-persistence/orbit/torture/workload"
 )

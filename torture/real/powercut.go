@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/orbit-persistence/orbit/torture/real/loopfs"
+	"github.com/orbit-persistence/orbit/internal/loopfs"
 	"github.com/orbit-persistence/orbit/torture/target"
 )
 

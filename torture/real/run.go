@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/orbit-persistence/orbit/torture/real/loopfs"
+	"github.com/orbit-persistence/orbit/internal/loopfs"
 	"github.com/orbit-persistence/orbit/torture/target"
 	"github.com/orbit-persistence/orbit/torture/workload"
 )

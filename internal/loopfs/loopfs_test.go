@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/orbit-persistence/orbit/torture/real/loopfs"
+	"github.com/orbit-persistence/orbit/internal/loopfs"
 )
 
 // leave makes the test binary a program that is killed beside a mounted disk.

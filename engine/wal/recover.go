@@ -153,9 +153,6 @@ func (r *recovery) lookAt(dir string) (map[int]foundSlot, error) {
 			return nil, vfs.NewError("open log", filepath.Join(dir, name), 0, err)
 		}
 		slots[id] = s
-		if s.used {
-			r.claim = max(r.claim, s.durable)
-		}
 	}
 	if r.readOnly {
 		return slots, nil
@@ -173,7 +170,7 @@ func (r *recovery) choose() (*foundSlot, error) {
 			if !s.used {
 				continue
 			}
-			if newest != nil && s.id != newest.id && s.header.id != newest.header.id {
+			if newest != nil && s.header.id != newest.header.id {
 				return nil, fmt.Errorf("sink %s: %w: its segment %s is of log %x, not of %x; remove what does not belong", r.sinks[i].dir, engine.ErrInvalid, segmentName(s.id), s.header.id, newest.header.id)
 			}
 			if newest == nil || s.newer(newest.header) {
@@ -193,9 +190,22 @@ func (r *recovery) choose() (*foundSlot, error) {
 		}
 	}
 	r.Log.id = newest.header.id
-	r.generation = newest.generation + 1
+	r.generation = newest.generation + 1 + r.leap()
 	r.method = newest.method
 	return newest, nil
+}
+
+// apart is how far generations and numbers leap when the log is opened without one
+// of its sinks: farther than that sink can have come alone, so that it cannot win,
+// and no number of its own is met in a link, when it is back.
+const apart = 1 << 32
+
+// leap returns what is added to generations and numbers at this opening.
+func (r *recovery) leap() uint64 {
+	if len(r.inSync()) < len(r.sinks) {
+		return apart
+	}
+	return 0
 }
 
 // link finds the chain of segments to replay: from the newest one back to the one
@@ -209,12 +219,14 @@ func (r *recovery) link() error {
 			if !s.used || r.sinks[i].lost != nil || r.stale[i] {
 				continue
 			}
+			r.claim = max(r.claim, s.durable)
 			r.number = max(r.number, s.number)
 			if old, ok := byNumber[s.number]; !ok || s.newer(old.header) {
 				byNumber[s.number] = s
 			}
 		}
 	}
+	r.number += r.leap()
 	for _, number := range slices.Backward(slices.Sorted(maps.Keys(byNumber))) {
 		chain, err := r.follow(byNumber, byNumber[number])
 		if err != nil {
@@ -464,10 +476,14 @@ func (r *recovery) collect() error {
 	counts, sizes := make(map[int]int), make(map[int]int64)
 	for _, i := range live {
 		for id, s := range r.found[i] {
-			if sizes[id] == 0 || sizes[id] == s.bytes {
+			if _, ok := counts[id]; !ok {
+				counts[id], sizes[id] = 0, s.bytes
+			}
+			// In a sink that was left behind, marks may speak of records that count no
+			// longer.
+			if sizes[id] == s.bytes && !r.stale[i] {
 				counts[id]++
 			}
-			sizes[id] = s.bytes
 		}
 	}
 	for _, s := range r.chain {

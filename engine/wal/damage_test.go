@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs/simdisk"
 	"github.com/orbit-persistence/orbit/engine/wal"
 )
 
@@ -93,6 +96,117 @@ func TestHistoriesPart(t *testing.T) {
 			appendFlushed(t, l, "both again")
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// afterwards returns a disk as it is when all that was written is durable.
+func afterwards(d *simdisk.Disk) *simdisk.Disk {
+	w := d.Walk()
+	for w.Next() {
+	}
+	all := make([]simdisk.Fate, len(w.Pending()))
+	for i := range all {
+		all[i] = simdisk.Kept
+	}
+	return w.Crash(all, 1)
+}
+
+// TestHeadIsLost: both copies of the head of the newest segment are damaged, and
+// its records were flushed.
+func TestHeadIsLost(t *testing.T) {
+	d := newDisk(t)
+	l, _, err := open(d, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, l, 12)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := d.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, name := range names {
+		image := afterwards(d)
+		for _, off := range []int64{20, 2048 + 20} {
+			if err := image.Rot(filepath.Join(dir, name), off, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l, got, err := open(image, 0)
+		if err == nil && len(got) == 12 {
+			l.Close() // an empty slot
+			continue
+		}
+		if !errors.Is(err, engine.ErrCorrupt) {
+			t.Errorf("%s: %d records, %v", name, len(got), err)
+		}
+		seen++
+	}
+	if seen < 2 {
+		t.Errorf("only %d segments of %q count", seen, names)
+	}
+}
+
+// TestTruncatedSlot cuts a file of a closed log, in its only sink and in one of
+// two.
+func TestTruncatedSlot(t *testing.T) {
+	for _, size := range []int64{0, 100, 511, 512, 2560, 4095, 4096, 4097, 8191, 8192} {
+		for _, sinks := range [][]string{{"/a/log"}, {"/a/log", "/b/log"}, {"/b/log", "/a/log"}} {
+			if size >= 8192 && len(sinks) == 1 {
+				continue // it may have been made so: nothing in the head tells
+			}
+			d := twoDevices(t, 1)
+			o := wal.Options{FS: d, Sinks: sinks, SegmentBytes: 16 << 10, Inline: true}
+			openIt := func() (*wal.Log, int, error) {
+				n := 0
+				l, err := wal.Open(context.Background(), o, 0, func(wal.Record) error { n++; return nil })
+				return l, n, err
+			}
+			l, _, err := openIt()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 30 {
+				appendFlushed(t, l, strings.Repeat("x", 700))
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			names, err := d.List("/a/log")
+			if err != nil || len(names) < 2 {
+				t.Fatal(names, err)
+			}
+			for _, name := range names {
+				image := afterwards(d)
+				f, err := image.Open("/a/log/"+name, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(f.Truncate(size), f.Sync(), f.Close()); err != nil {
+					t.Fatal(err)
+				}
+				o.FS = image
+				l, n, err := openIt()
+				switch {
+				case err == nil && n == 30:
+					if err := l.Close(); err != nil {
+						t.Error(err)
+					}
+					if l, n, err = openIt(); err != nil || n != 30 {
+						t.Errorf("%s of %d bytes in one of %q: opened again: %d records, %v", name, size, sinks, n, err)
+					} else {
+						appendFlushed(t, l, "more")
+						l.Close()
+					}
+				case len(sinks) == 1 && errors.Is(err, engine.ErrCorrupt):
+				default:
+					t.Errorf("%s of %d bytes in one of %q: %d records, %v", name, size, sinks, n, err)
+				}
 			}
 		}
 	}

@@ -75,7 +75,12 @@ type foundSlot struct {
 	id    int
 	bytes int64
 	used  bool // the header is whole
+	// beheaded: the header is not whole, and a group follows it.
+	beheaded bool
 }
+
+// cut reports whether the file is shorter than any slot is made.
+func (s foundSlot) cut() bool { return s.bytes < 2*headBytes }
 
 func (r *recovery) run() error {
 	if err := r.look(); err != nil {
@@ -123,7 +128,7 @@ func (r *recovery) lookAt(dir string) (map[int]foundSlot, error) {
 		return nil, err
 	}
 	slots := make(map[int]foundSlot)
-	head := make([]byte, headBytes)
+	head := make([]byte, headBytes+markBytes)
 	for _, name := range names {
 		if err := r.ctx.Err(); err != nil {
 			return nil, err
@@ -146,7 +151,11 @@ func (r *recovery) lookAt(dir string) (map[int]foundSlot, error) {
 		if s.bytes, err = f.Size(); err == nil {
 			n := min(int64(len(head)), s.bytes)
 			if _, err = f.ReadAt(head[:n], 0); err == nil || err == io.EOF {
-				s.header, s.used, err = decodeHead(head[:n])
+				s.header, s.used, err = decodeHead(head[:min(n, headBytes)])
+				s.used = s.used && !s.cut()
+				if !s.used && !s.cut() {
+					_, s.beheaded = decodeMark(head[headBytes:n])
+				}
 			}
 		}
 		if err = errors.Join(err, f.Close()); err != nil {
@@ -216,12 +225,25 @@ func (r *recovery) link() error {
 	byNumber := make(map[uint64]foundSlot)
 	for i, slots := range r.found {
 		for _, s := range slots {
-			if !s.used || r.sinks[i].lost != nil || r.stale[i] {
+			if r.sinks[i].lost != nil || r.stale[i] {
+				continue
+			}
+			if s.cut() && !r.elsewhere(s.id) {
+				return fmt.Errorf("log %s: %w: the file is cut to %d bytes; restore it, or the store from a backup", r.path(i, s), engine.ErrCorrupt, s.bytes)
+			}
+			if s.beheaded {
+				src := newSource(r.path(i, s), make([]byte, s.bytes))
+				src.fill(r.ctx, r.fs, 1)
+				if err := r.claims(s, src, 0); err != nil {
+					return err
+				}
+			}
+			if !s.used {
 				continue
 			}
 			r.claim = max(r.claim, s.durable)
 			r.number = max(r.number, s.number)
-			if old, ok := byNumber[s.number]; !ok || s.newer(old.header) {
+			if old, ok := byNumber[s.number]; !ok || s.newer(old.header) || s.header == old.header && s.bytes > old.bytes {
 				byNumber[s.number] = s
 			}
 		}
@@ -242,6 +264,16 @@ func (r *recovery) link() error {
 		}
 	}
 	return nil
+}
+
+// elsewhere reports whether a sink that counts has the slot whole.
+func (r *recovery) elsewhere(id int) bool {
+	for i, slots := range r.found {
+		if s, ok := slots[id]; ok && r.sinks[i].lost == nil && !r.stale[i] && !s.cut() {
+			return true
+		}
+	}
+	return false
 }
 
 // follow returns the chain of segments that ends with the newest, that first; nil

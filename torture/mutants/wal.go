@@ -60,7 +60,7 @@ var walMutants = []Mutant{
 		Name: "wal/buffered-stays-in-memory", Class: Durability, File: walLog, Modes: []string{"crash", "kill"},
 		Breaks: "a buffered record is acknowledged before the kernel has it",
 		Old:    "		switch {\n		case d != engine.Flushed && !l.cached && !l.flushing:\n",
-		New:    "		switch {\n		case MUTANT && d != engine.Flushed && !l.making: return nil\n		case d != engine.Flushed && !l.cached && !l.flushing:\n",
+		New:    "		switch {\n		case MUTANT && d != engine.Flushed && !l.making: return nil; case d != engine.Flushed && !l.cached && !l.flushing:\n",
 	},
 	{
 		Name: "wal/recovery-without-flush", Class: Durability, File: walRecover, Modes: []string{"crash"},

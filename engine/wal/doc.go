@@ -59,7 +59,7 @@
 // reaches the kernel no sooner than all before it.
 //
 // A flush is acknowledged when every sink that is in sync has it. A sink that
-// fails, or does not answer, is left behind: the others begin a segment of a
+// fails, or does not answer a flush, is left behind: the others begin a segment of a
 // higher generation, flushed before anything more is acknowledged, so that it
 // cannot pass for current when it is back. The failure of the last sink makes the
 // log read-only for good.
@@ -72,6 +72,10 @@
 // this record or a later one was flushed: then it is ErrCorrupt. Since each group
 // tells of the one before it, damage to what was flushed is found, except to the
 // very last flush before a crash; Close leaves a mark for that one too.
+//
+// Where the log is opened without one of its sinks, generations and numbers leap by
+// 2^32: farther than that sink can have come alone, so that it does not win when it
+// is back.
 //
 // Nothing is written to a file of the log by opening it, except to bring sinks
 // level; the first Append begins a new segment behind the recovered end. Segments

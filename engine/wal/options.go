@@ -2,6 +2,7 @@ package wal
 
 import (
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
@@ -21,8 +22,9 @@ type Options struct {
 	// this by itself. A sink that is left out is brought level at the next open
 	// that can read it.
 	AllowMissing bool
-	// SinkTimeout is how long a sink may take for one write or flush, where there
-	// is more than one, before the log goes on without it; 0 for 10 s.
+	// SinkTimeout is how long a sink may take for one flush, where there is more than
+	// one, before the log goes on without it; 0 for 10 s. It does not cover the
+	// making, opening and closing of a segment.
 	SinkTimeout time.Duration
 	// SegmentBytes is the largest size of a segment; 0 for 64 MiB. The first ones
 	// of a log are smaller. A record that is larger has a segment for itself.
@@ -78,6 +80,7 @@ func (o Options) complete() (Options, error) {
 	}
 	seen := make(map[string]bool)
 	for _, dir := range o.Sinks {
+		dir = filepath.Clean(dir)
 		if seen[dir] {
 			return o, fmt.Errorf("%w: sink %s is named twice", engine.ErrInvalid, dir)
 		}

@@ -45,7 +45,7 @@ func probe(fsys vfs.FS, dir string, s slot, now FlushMethod) (FlushMethod, error
 }
 
 // measure returns the median time of a flush as the log would do it, direct and by
-// SyncData: each writes behind the one before.
+// SyncData: each writes behind the one before, in a half of the slot.
 func measure(f segmentFile, size int64) (median [2]time.Duration, err error) {
 	unit := int64(max(leastUnit, f.direct.Alignment().Offset))
 	block := vfs.AlignedBuffer(int(unit), headBytes)
@@ -62,13 +62,14 @@ func measure(f segmentFile, size int64) (median [2]time.Duration, err error) {
 		_, err := f.cached.WriteAt(block[:recordHeader], off, vfs.Plain)
 		return err
 	}
+	half := size / 2 &^ (unit - 1)
 	var times [2][]time.Duration
 	for i := int64(0); i < probeFlushes && err == nil; i++ {
 		begin := time.Now()
-		_, err = f.direct.WriteAt(block, i*unit, vfs.DSync)
+		_, err = f.direct.WriteAt(block, i*unit%half, vfs.DSync)
 		middle := time.Now()
 		if err == nil {
-			err = store(size/2 + i*unit)
+			err = store(half + i*unit%half)
 		}
 		if err == nil {
 			err = f.cached.SyncData()

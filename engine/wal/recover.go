@@ -25,7 +25,8 @@ import (
 // Damage is ErrCorrupt with file and offset, except for the torn tail of a crash:
 // the log ends where the first damaged record stands, if nothing says that it was
 // flushed. A sink that was left behind is brought level, and a damaged copy
-// repaired from another, before Open returns.
+// repaired from another, before Open returns. The caller keeps others from opening
+// the same log at the same time, by vfs.FS.Lock.
 func Open(ctx context.Context, o Options, after uint64, replay func(Record) error) (*Log, error) {
 	o, err := o.complete()
 	if err != nil {
@@ -75,7 +76,12 @@ type foundSlot struct {
 	id    int
 	bytes int64
 	used  bool // the header is whole
+	// beheaded: the header is not whole, and a group follows it.
+	beheaded bool
 }
+
+// cut reports whether the file is shorter than any slot is made.
+func (s foundSlot) cut() bool { return s.bytes < 2*headBytes }
 
 func (r *recovery) run() error {
 	if err := r.look(); err != nil {
@@ -129,7 +135,7 @@ func (r *recovery) lookAt(dir string) (map[int]foundSlot, error) {
 		return nil, err
 	}
 	slots := make(map[int]foundSlot)
-	head := make([]byte, headBytes)
+	head := make([]byte, headBytes+markBytes)
 	for _, name := range names {
 		if err := r.ctx.Err(); err != nil {
 			return nil, err
@@ -152,16 +158,17 @@ func (r *recovery) lookAt(dir string) (map[int]foundSlot, error) {
 		if s.bytes, err = f.Size(); err == nil {
 			n := min(int64(len(head)), s.bytes)
 			if _, err = f.ReadAt(head[:n], 0); err == nil || err == io.EOF {
-				s.header, s.used, err = decodeHead(head[:n], id)
+				s.header, s.used, err = decodeHead(head[:min(n, headBytes)], id)
+				s.used = s.used && !s.cut()
+				if !s.used && !s.cut() {
+					_, s.beheaded = decodeMark(head[headBytes:n])
+				}
 			}
 		}
 		if err = errors.Join(err, f.Close()); err != nil {
 			return nil, vfs.NewError("open log", filepath.Join(dir, name), 0, err)
 		}
 		slots[id] = s
-		if s.used {
-			r.claim = max(r.claim, s.durable)
-		}
 	}
 	if r.readOnly {
 		return slots, nil
@@ -179,7 +186,7 @@ func (r *recovery) choose() (*foundSlot, error) {
 			if !s.used {
 				continue
 			}
-			if newest != nil && s.id != newest.id && s.header.id != newest.header.id {
+			if newest != nil && s.header.id != newest.header.id {
 				return nil, fmt.Errorf("sink %s: %w: its segment %s is of log %x, not of %x; remove what does not belong", r.sinks[i].dir, engine.ErrInvalid, segmentName(s.id), s.header.id, newest.header.id)
 			}
 			if newest == nil || s.newer(newest.header) {
@@ -199,9 +206,22 @@ func (r *recovery) choose() (*foundSlot, error) {
 		}
 	}
 	r.Log.id = newest.header.id
-	r.generation = newest.generation + 1
+	r.generation = newest.generation + 1 + r.leap()
 	r.method = newest.method
 	return newest, nil
+}
+
+// apart is how far generations and numbers leap when the log is opened without one
+// of its sinks: farther than that sink can have come alone, so that it cannot win,
+// and no number of its own is met in a link, when it is back.
+const apart = 1 << 32
+
+// leap returns what is added to generations and numbers at this opening.
+func (r *recovery) leap() uint64 {
+	if len(r.inSync()) < len(r.sinks) {
+		return apart
+	}
+	return 0
 }
 
 // link finds the chain of segments to replay: from the newest one back to the one
@@ -212,15 +232,30 @@ func (r *recovery) link() error {
 	byNumber := make(map[uint64]foundSlot)
 	for i, slots := range r.found {
 		for _, s := range slots {
-			if !s.used || r.sinks[i].lost != nil || r.stale[i] {
+			if r.sinks[i].lost != nil || r.stale[i] {
 				continue
 			}
+			if s.cut() && !r.elsewhere(s.id) {
+				return fmt.Errorf("log %s: %w: the file is cut to %d bytes; restore it, or the store from a backup", r.path(i, s), engine.ErrCorrupt, s.bytes)
+			}
+			if s.beheaded {
+				src := newSource(r.path(i, s), make([]byte, s.bytes))
+				src.fill(r.ctx, r.fs, 1)
+				if err := r.claims(s, src, 0); err != nil {
+					return err
+				}
+			}
+			if !s.used {
+				continue
+			}
+			r.claim = max(r.claim, s.durable)
 			r.number = max(r.number, s.number)
-			if old, ok := byNumber[s.number]; !ok || s.newer(old.header) {
+			if old, ok := byNumber[s.number]; !ok || s.newer(old.header) || s.header == old.header && s.bytes > old.bytes {
 				byNumber[s.number] = s
 			}
 		}
 	}
+	r.number += r.leap()
 	for _, number := range slices.Backward(slices.Sorted(maps.Keys(byNumber))) {
 		chain, err := r.follow(byNumber, byNumber[number])
 		if err != nil {
@@ -236,6 +271,16 @@ func (r *recovery) link() error {
 		}
 	}
 	return nil
+}
+
+// elsewhere reports whether a sink that counts has the slot whole.
+func (r *recovery) elsewhere(id int) bool {
+	for i, slots := range r.found {
+		if s, ok := slots[id]; ok && r.sinks[i].lost == nil && !r.stale[i] && !s.cut() {
+			return true
+		}
+	}
+	return false
 }
 
 // follow returns the chain of segments that ends with the newest, that first; nil
@@ -474,10 +519,14 @@ func (r *recovery) collect() error {
 	counts, sizes := make(map[int]int), make(map[int]int64)
 	for _, i := range live {
 		for id, s := range r.found[i] {
-			if sizes[id] == 0 || sizes[id] == s.bytes {
+			if _, ok := counts[id]; !ok {
+				counts[id], sizes[id] = 0, s.bytes
+			}
+			// In a sink that was left behind, marks may speak of records that count no
+			// longer.
+			if sizes[id] == s.bytes && !r.stale[i] {
 				counts[id]++
 			}
-			sizes[id] = s.bytes
 		}
 	}
 	for _, s := range r.chain {

@@ -332,12 +332,19 @@ func (l *Log) Release(sequence uint64) error {
 // spareSlots is how many free slots are kept.
 const spareSlots = 2
 
-// trim removes all but the largest free slots. Under mu.
+// trim removes all but the largest free slots, and first of all those that one
+// large record had for itself. Under mu.
 func (l *Log) trim() error {
+	use := func(s slot) int64 {
+		if s.bytes > l.options.SegmentBytes {
+			return 0
+		}
+		return s.bytes
+	}
 	for len(l.free) > spareSlots {
 		least := 0
 		for i, s := range l.free {
-			if s.bytes < l.free[least].bytes {
+			if use(s) < use(l.free[least]) {
 				least = i
 			}
 		}

@@ -35,8 +35,8 @@ var walMutants = []Mutant{
 	{
 		Name: "wal/page-cache-not-flushed", Class: Durability, File: walSink, Modes: []string{"crash"},
 		Breaks: "a flush leaves out what went through the page cache",
-		Old:    "	for _, s := range b.dirty {\n		if err := s.files[sink]",
-		New:    "	for _, s := range b.dirty {\n		if MUTANT { continue }; if err := s.files[sink]",
+		Old:    "	for _, s := range b.dirty {\n		if b.abandoned",
+		New:    "	for _, s := range b.dirty {\n		if MUTANT { continue }; if b.abandoned",
 	},
 	{
 		Name: "wal/only-the-newest-segment-flushed", Class: Durability, File: walFlush, Modes: []string{"crash"},
@@ -59,8 +59,8 @@ var walMutants = []Mutant{
 	{
 		Name: "wal/buffered-stays-in-memory", Class: Durability, File: walLog, Modes: []string{"crash", "kill"},
 		Breaks: "a buffered record is acknowledged before the kernel has it",
-		Old:    "	if err = l.usable(ctx); err == nil && d != engine.Flushed && !l.cached {\n",
-		New:    "	if err = l.usable(ctx); err == nil && d != engine.Flushed && !l.cached && !MUTANT {\n",
+		Old:    "		switch {\n		case d != engine.Flushed && !l.cached && !l.flushing:\n",
+		New:    "		switch {\n		case MUTANT && d != engine.Flushed && !l.making: return nil; case d != engine.Flushed && !l.cached && !l.flushing:\n",
 	},
 	{
 		Name: "wal/recovery-without-flush", Class: Durability, File: walRecover, Modes: []string{"crash"},

@@ -30,6 +30,12 @@ func closedLoop(ctx context.Context, s store, writers int, class engine.Durabili
 	ends := start.Add(d)
 	for w := range writers {
 		wg.Go(func() {
+			pause, end, err := newPause()
+			if err != nil {
+				errs[w] = err
+				return
+			}
+			defer func() { errs[w] = errors.Join(errs[w], end()) }()
 			for ctx.Err() == nil {
 				begin := time.Now()
 				if begin.After(ends) {
@@ -40,7 +46,9 @@ func closedLoop(ctx context.Context, s store, writers int, class engine.Durabili
 				}
 				all[w] = append(all[w], time.Since(begin))
 				if think > 0 {
-					pause(think)
+					if errs[w] = pause(think); errs[w] != nil {
+						return
+					}
 				}
 			}
 		})

@@ -217,12 +217,14 @@ func TestNothingOfAnInterruptedChildStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	o := openCommand{Dir: t.TempDir(), Data: dataSpec{Label: "uniform", Kind: "uniform", Records: 1000}}
+	for _, c := range []command{{Open: &o}, {Load: true}} {
+		if _, err := p.call(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	o := openCommand{Dir: t.TempDir(), Data: dataSpec{Label: "uniform", Kind: "uniform", Records: 1000}}
-	if _, err := p.call(t.Context(), command{Open: &o}); err != nil {
-		t.Fatal(err)
-	}
 	_, err = p.call(ctx, command{Cell: &cellCommand{Workload: "actor-lease", Clients: 1, Durability: engine.Memory, Seconds: 3600}})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the call ended with %v", err)

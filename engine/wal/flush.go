@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
@@ -18,37 +19,42 @@ import (
 // (ARCHITECTURE.md has the figures).
 const (
 	// gatherShare is how long a leader waits for the others, as a share of a flush.
-	gatherShare = 0.2
+	gatherShare = 0.3
 	// flushWeight is the weight of the newest flush in the moving average: 1/8.
 	flushWeight = 8
 )
 
-// waiter is a goroutine parked in Flush.
-type waiter struct {
-	sequence uint64
-	wake     chan wakeup
+// group are those whom one flush serves.
+type group struct {
+	// led: somebody leads it, or waits for lead to do so.
+	led  bool
+	lead chan struct{}
+	// others are the rest. They take no lock when they are woken.
+	others sync.Cond
+	size   int // with the leader
+	err    atomic.Pointer[error]
 }
 
-// wakeup tells a waiter why it was woken.
-type wakeup struct {
-	lead bool // the next flush is its own
-	err  error
-	// crowd are all who are woken with it, which is at place: it wakes the two below
-	// it in the binary tree of places.
-	crowd []*waiter
-	place int
-}
-
-var waiters = sync.Pool{New: func() any { return &waiter{wake: make(chan wakeup, 1)} }}
-
-// wakeBelow wakes the two waiters below a place of the tree; -1 is the root's
-// parent.
-func wakeBelow(crowd []*waiter, place int, err error) {
-	for child := 2*place + 1; child <= 2*place+2; child++ {
-		if child >= 0 && child < len(crowd) {
-			crowd[child].wake <- wakeup{err: err, crowd: crowd, place: child}
-		}
+// result returns how the group's flush ended, once it has.
+func (g *group) result() error {
+	if err := g.err.Load(); err != nil {
+		return *err
 	}
+	return nil
+}
+
+// unlocker is the lock of a group's others, who hold it until they are parked and
+// do not take it again: a broadcast would else send all of them after one mutex.
+type unlocker sync.Mutex
+
+// Lock does nothing.
+func (u *unlocker) Lock() {}
+
+// Unlock unlocks the mutex.
+func (u *unlocker) Unlock() { (*sync.Mutex)(u).Unlock() }
+
+func (l *Log) newGroup() *group {
+	return &group{lead: make(chan struct{}, 1), others: sync.Cond{L: (*unlocker)(&l.mu)}}
 }
 
 // Flush returns when the record of that sequence, and all before it, are flushed
@@ -62,28 +68,56 @@ func (l *Log) Flush(sequence uint64) error {
 		return err
 	}
 	if l.flushing {
-		w := waiters.Get().(*waiter)
-		w.sequence = sequence
-		l.waiters = append(l.waiters, w)
-		l.waiting.Add(1)
-		l.mu.Unlock()
-		woken := <-w.wake
-		waiters.Put(w)
-		if !woken.lead {
-			wakeBelow(woken.crowd, woken.place, woken.err)
-			return woken.err
+		g := l.next
+		if sequence <= l.sealed {
+			g = l.inFlight // the flush under way takes the record along
+		} else {
+			l.waiting.Add(1)
 		}
+		g.size++
+		if g.led {
+			g.others.Wait() // mu is not held any more
+			return g.result()
+		}
+		g.led = true
+		l.mu.Unlock()
+		<-g.lead
 		l.mu.Lock()
+	} else {
+		l.flushing, l.next.led, l.next.size = true, true, 1
+		l.waiting.Add(1)
 	}
-	l.flushing = true
 	l.gather()
-	err := l.flush()
-	l.handOver(err)
+	g, err := l.flushGroup()
 	if l.durable >= sequence {
 		err = nil
 	}
 	l.mu.Unlock()
+	g.others.Broadcast()
 	return err
+}
+
+// flushGroup flushes for the group that has gathered, and hands over to the leader
+// of the next one. It returns the group, to be woken. Under mu, which is released
+// during the I/O.
+func (l *Log) flushGroup() (*group, error) {
+	g := l.next
+	l.inFlight, l.next = g, l.newGroup()
+	l.waiting.Store(0)
+	err := l.flush()
+	if err != nil {
+		g.err.Store(&err)
+	}
+	l.groupSize = g.size
+	l.inFlight, l.sealed = nil, 0
+	if l.wantCached && l.failed == nil {
+		l.toCache()
+	}
+	if l.flushing = l.next.led; l.flushing {
+		l.next.lead <- struct{}{}
+	}
+	l.settled.Broadcast()
+	return g, err
 }
 
 // flushed reports whether nothing is left to wait for, and how it ended. Under mu.
@@ -104,8 +138,8 @@ func (l *Log) flushed(sequence uint64) (bool, error) {
 // gather waits for as many to come as the last flush served, but not for long.
 // Under mu, which is released meanwhile.
 func (l *Log) gather() {
-	want := int64(l.groupSize) - 1
-	if want <= 0 || l.waiting.Load() >= want || l.options.Inline {
+	want := int64(l.groupSize)
+	if want <= 1 || l.waiting.Load() >= want || l.options.Inline {
 		return
 	}
 	l.mu.Unlock()
@@ -133,6 +167,7 @@ func (l *Log) flush() error {
 		b := &batch{extents: l.queue, dirty: l.dirty}
 		l.queue, l.dirty = nil, nil
 		upto := l.last
+		l.sealed = upto
 		if len(b.extents) == 0 && len(b.dirty) == 0 {
 			l.durable = upto
 			return nil
@@ -192,32 +227,4 @@ func (l *Log) recycle(b *batch) {
 			l.buffers = append(l.buffers, e.buf[:0])
 		}
 	}
-}
-
-// handOver ends a flush: the first of those whom it did not serve leads the next
-// one, and the others are woken. Under mu.
-func (l *Log) handOver(err error) {
-	if l.wantCached && l.failed == nil {
-		l.toCache()
-	}
-	served := make([]*waiter, 0, len(l.waiters))
-	rest := l.waiters[:0]
-	for _, w := range l.waiters {
-		if w.sequence <= l.durable || err != nil {
-			served = append(served, w)
-		} else {
-			rest = append(rest, w)
-		}
-	}
-	clear(l.waiters[len(rest):])
-	l.groupSize = 1 + len(served)
-	if l.flushing = len(rest) > 0; l.flushing {
-		next := rest[0]
-		rest = append(rest[:0], rest[1:]...)
-		next.wake <- wakeup{lead: true}
-	}
-	l.waiters = rest
-	l.waiting.Store(int64(len(rest)))
-	l.settled.Broadcast()
-	wakeBelow(served, -1, err)
 }

@@ -63,10 +63,12 @@ type Log struct {
 	cachedFor  int
 	wantCached bool
 
-	flushing  bool      // somebody leads a flush, and begins the next one
-	waiters   []*waiter // who wait for a later one
-	groupSize int       // how many the last flush served
-	reform    bool      // a sink was lost, and the others do not say so yet
+	flushing  bool   // somebody leads a flush, and begins the next one
+	inFlight  *group // whom the flush under way serves
+	sealed    uint64 // the last record that it takes along; 0 if there is none
+	next      *group // who gathers for the one after it
+	groupSize int    // how many the last flush served
+	reform    bool   // a sink was lost, and the others do not say so yet
 
 	lastSlot int
 	free     []slot
@@ -77,7 +79,7 @@ type Log struct {
 	written bool // since Open
 	stats   Stats
 
-	waiting   atomic.Int64 // len(waiters), for the leader to watch
+	waiting   atomic.Int64 // how many have come to next, for its leader to watch
 	flushTime atomic.Int64 // ns, a moving average
 
 	janitor janitor

@@ -34,6 +34,7 @@ func Open(ctx context.Context, o Options, after uint64, replay func(Record) erro
 	}
 	l := &Log{fs: o.FS, options: o, generation: 1, unit: leastUnit}
 	l.settled = sync.NewCond(&l.mu)
+	l.next = l.newGroup()
 	for _, dir := range o.Sinks {
 		l.sinks = append(l.sinks, &sink{dir: dir})
 	}

@@ -186,7 +186,7 @@ var walMutants = []Mutant{
 		Name: "wal/read-error-ends-replay", Class: Errors, File: walScan, Modes: []string{"errors"},
 		Breaks: "a segment that cannot be read passes for an empty one",
 		Old:    "	s.mu.Lock()\n	s.err = err\n",
-		New:    "	if MUTANT && err != nil { clear(s.data); s.filled, err = 0, nil }; s.mu.Lock()\n	s.err = err\n",
+		New:    "	if MUTANT && err != nil { clear(s.data); s.filled, err = len(s.data), nil }; s.mu.Lock()\n	s.err = err\n",
 	},
 
 	// Device

@@ -114,6 +114,9 @@ func (r *runner) section(ctx context.Context, s *section) error {
 }
 
 func (c *contestant) skips(s *section, plan cellPlan) bool {
+	if c.traits.Name != "" && plan.workload.lacks(c.traits) {
+		return true
+	}
 	return plan.writes && c.traits.Name != "" && !c.classes(c.traits).Has(plan.durability) || s.onDisk && c.traits.Name != "" && !c.traits.Persistent
 }
 

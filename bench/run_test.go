@@ -59,7 +59,7 @@ func TestMain(m *testing.M) {
 
 func small(t *testing.T, engines ...string) *Command {
 	return &Command{
-		Profile: "quick", Engines: engines, Workloads: []string{"load", "get-uniform", "overwrite", "recovery"}, Records: 1000,
+		Profile: "quick", Engines: engines, Workloads: []string{"load", "get-uniform", "multi-get-16", "overwrite", "recovery"}, Records: 1000,
 		Durability: []string{"memory", "buffered", "flushed"}, Clients: []int{1}, Data: []string{"uniform"}, Seconds: 0.05, Rounds: 2,
 		Dir: t.TempDir(), Seed: 1, JSON: filepath.Join(t.TempDir(), "results", "bench.json"),
 	}
@@ -92,6 +92,7 @@ func TestRun(t *testing.T) {
 	for _, want := range []struct{ engine, workload, class, err string }{
 		{"good", "load", "memory", ""},
 		{"good", "get-uniform", "-", ""},
+		{"good", "multi-get-16", "-", ""},
 		{"good", "overwrite", "memory", ""},
 		{"crashing", "get-uniform", "-", ""},
 		{"crashing", "overwrite", "memory", "assertion failed: the sky is up"},

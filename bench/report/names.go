@@ -60,7 +60,7 @@ var palette = []ink{
 // knownWorkloads is the order in which workloads are shown; others follow by
 // name.
 var knownWorkloads = []string{
-	"put", "overwrite", "get-uniform", "get-zipf", "get-absent", "scan-100",
+	"put", "overwrite", "get-uniform", "get-zipf", "get-absent", "multi-get-16", "scan-100",
 	"mixed-50", "ycsb-a", "ycsb-b", "ycsb-c", "ycsb-d", "ycsb-e", "ycsb-f",
 	"actor-lease", "high-throughput", "query-heavy", "load", "recovery", "snapshot",
 }

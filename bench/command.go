@@ -85,8 +85,32 @@ func (c *Command) Run(ctx context.Context, engines []Engine) error {
 			return err
 		}
 	}
+	err = c.carryOut(ctx, r)
+	if writeErr := c.write(r.result); writeErr != nil {
+		return errors.Join(err, writeErr)
+	}
+	if ctx.Err() != nil {
+		return errors.New("interrupted; what was measured before is written, and marked as partial")
+	}
+	return err
+}
+
+// Measure runs the bench without writing anything, for what goes on from its
+// result. Beside an error that ended the run early, what was measured before is
+// returned, marked as partial; beside a UsageError nothing.
+func (c *Command) Measure(ctx context.Context, engines []Engine) (*result.Result, error) {
+	r, err := c.plan(engines)
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(r.dir)
+	return r.result, c.carryOut(ctx, r)
+}
+
+// carryOut measures what was planned.
+func (c *Command) carryOut(ctx context.Context, r *runner) error {
 	r.progress.say("%s on %s, %s; about %s", joinWords(engineNames(r.engines)), r.dir, r.result.Run.FileSystem, r.estimate().Round(10*time.Second))
-	err = c.measure(ctx, r)
+	err := c.measure(ctx, r)
 	r.result.Run.Seconds = time.Since(r.result.Run.Started).Seconds()
 	if err != nil {
 		if ctx.Err() == nil {
@@ -95,12 +119,6 @@ func (c *Command) Run(ctx context.Context, engines []Engine) error {
 		r.result.Run.Partial = true
 	}
 	r.progress.clear()
-	if writeErr := c.write(r.result); writeErr != nil {
-		return errors.Join(err, writeErr)
-	}
-	if ctx.Err() != nil {
-		return errors.New("interrupted; what was measured before is written, and marked as partial")
-	}
 	return err
 }
 
@@ -125,7 +143,7 @@ func (c *Command) measure(ctx context.Context, r *runner) (err error) {
 		}
 	}
 	r.progress.begin("the machine's own limits", "before")
-	if run.LimitsBefore, err = measureLimits(ctx, r.dir, sets, limitSeconds); err != nil {
+	if run.LimitsBefore, err = MeasureLimits(ctx, r.dir, sets, limitSeconds); err != nil {
 		return err
 	}
 	r.progress.say("  limits: flush %.0f µs by %s, read %.0f µs, %s reads/s at depth 32, write %.0f MiB/s, miss %.0f ns",
@@ -135,7 +153,7 @@ func (c *Command) measure(ctx context.Context, r *runner) (err error) {
 		return err
 	}
 	r.progress.begin("the machine's own limits", "after")
-	run.LimitsAfter, err = measureLimits(ctx, r.dir, sets, limitSeconds)
+	run.LimitsAfter, err = MeasureLimits(ctx, r.dir, sets, limitSeconds)
 	return err
 }
 

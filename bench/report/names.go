@@ -106,32 +106,42 @@ func byRank(list, names []string) []string {
 
 // enginesOf lists the engines that have a cell in r, in the order shown.
 func enginesOf(r *result.Result) []engine {
-	known := make([]string, len(knownEngines))
-	for i, k := range knownEngines {
-		known[i] = k.name
-	}
 	var names []string
 	for i := range r.Measurements {
 		names = append(names, r.Measurements[i].Engine)
 	}
-	var out []engine
-	foreign := len(known)
-	for _, name := range byRank(known, names) {
-		e := engine{Name: name, Title: name, Index: rank(known, name), Version: r.Run.Versions[name]}
-		if e.Index < len(known) {
-			e.Title = knownEngines[e.Index].title
-		} else {
-			e.Index = foreign
-			foreign++
-		}
+	out := enginesNamed(names)
+	for n := range out {
+		e := &out[n]
+		e.Version = r.Run.Versions[e.Name]
 		for i := range r.Measurements {
-			if m := &r.Measurements[i]; m.Engine != name {
+			if m := &r.Measurements[i]; m.Engine != e.Name {
 				continue
 			} else if m.Error != "" {
 				e.Failed++
 			} else {
 				e.Passed++
 			}
+		}
+	}
+	return out
+}
+
+// enginesNamed are engines by name, in the order shown.
+func enginesNamed(names []string) []engine {
+	known := make([]string, len(knownEngines))
+	for i, k := range knownEngines {
+		known[i] = k.name
+	}
+	var out []engine
+	foreign := len(known)
+	for _, name := range byRank(known, names) {
+		e := engine{Name: name, Title: name, Index: rank(known, name)}
+		if e.Index < len(known) {
+			e.Title = knownEngines[e.Index].title
+		} else {
+			e.Index = foreign
+			foreign++
 		}
 		out = append(out, e)
 	}

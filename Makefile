@@ -63,6 +63,9 @@ bench-full: deps-bench build build-rocksdb-release ## more sizes, caches and tun
 bench-log: deps-bench build ## the log: group commit beside Pebble and RocksDB, buffered commits, replay; minutes
 	bin/orbit-cli bench-log --out results
 
+bench-tree: deps-bench build ## the copy-on-write B+tree against its goals, beside LMDB, bbolt, Pebble and RocksDB; an hour or two
+	bin/orbit-cli bench-tree --out results
+
 torture: build deps-torture ## every mode of torture over every engine, and the kill matrix, in 10 minutes
 	bin/orbit-cli torture --budget 10m --out results --json results/torture.json
 
@@ -91,4 +94,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build torture torture-night bench-log deps-torture test test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help
+.PHONY: build torture torture-night bench-log bench-tree deps-torture test test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

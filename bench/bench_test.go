@@ -17,14 +17,15 @@ import (
 // ORBIT_BENCH_RECORDS (100,000), ORBIT_BENCH_DATA (uniform, or lease,
 // contents) and ORBIT_BENCH_ENGINES (all) choose what they run on.
 
-func BenchmarkGet(b *testing.B)       { benchmarkWorkload(b, "get-uniform") }
-func BenchmarkGetZipf(b *testing.B)   { benchmarkWorkload(b, "get-zipf") }
-func BenchmarkGetAbsent(b *testing.B) { benchmarkWorkload(b, "get-absent") }
-func BenchmarkScan100(b *testing.B)   { benchmarkWorkload(b, "scan-100") }
-func BenchmarkSnapshot(b *testing.B)  { benchmarkWorkload(b, "snapshot") }
-func BenchmarkPut(b *testing.B)       { benchmarkWorkload(b, "put") }
-func BenchmarkOverwrite(b *testing.B) { benchmarkWorkload(b, "overwrite") }
-func BenchmarkMixed50(b *testing.B)   { benchmarkWorkload(b, "mixed-50") }
+func BenchmarkGet(b *testing.B)        { benchmarkWorkload(b, "get-uniform") }
+func BenchmarkGetZipf(b *testing.B)    { benchmarkWorkload(b, "get-zipf") }
+func BenchmarkGetAbsent(b *testing.B)  { benchmarkWorkload(b, "get-absent") }
+func BenchmarkMultiGet16(b *testing.B) { benchmarkWorkload(b, "multi-get-16") }
+func BenchmarkScan100(b *testing.B)    { benchmarkWorkload(b, "scan-100") }
+func BenchmarkSnapshot(b *testing.B)   { benchmarkWorkload(b, "snapshot") }
+func BenchmarkPut(b *testing.B)        { benchmarkWorkload(b, "put") }
+func BenchmarkOverwrite(b *testing.B)  { benchmarkWorkload(b, "overwrite") }
+func BenchmarkMixed50(b *testing.B)    { benchmarkWorkload(b, "mixed-50") }
 
 func BenchmarkYCSB(b *testing.B) {
 	for _, letter := range []string{"a", "b", "c", "d", "e", "f"} {
@@ -152,6 +153,9 @@ func benchmarkWorkload(b *testing.B, name string) {
 				b.Error(err)
 			}
 		})
+		if w.lacks(s.Traits()) {
+			b.Skip("SKIPPED: the engine has no MultiGet")
+		}
 		if _, err := c.load(); err != nil {
 			b.Fatal(err)
 		}
@@ -192,6 +196,9 @@ func benchmarkWorkload(b *testing.B, name string) {
 						b.Fatal(err)
 					}
 					at++
+				}
+				if n := w.perCall(); n > 1 {
+					b.ReportMetric(float64(b.Elapsed())/float64(b.N*n), "ns/key")
 				}
 			})
 		}

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,18 +12,12 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/orbit-persistence/orbit/bench/process"
 	"github.com/orbit-persistence/orbit/engine"
 )
 
-// Each engine runs in a process of its own, so that its memory, its CPU and its
-// crash are its own. The parent starts its own executable again with childEnv
-// set, and the two speak JSON, a line each way for every command.
-
 // childEnv names the engine that a child is to run.
 const childEnv = "ORBIT_BENCH_CHILD"
-
-// answerFD is where the child writes its answers: the first of ExtraFiles.
-const answerFD = 3
 
 // command is what the parent asks, one field set.
 type command struct {
@@ -92,27 +85,18 @@ func RunChild(engines []Engine) {
 			c.which = e
 		}
 	}
-	in := bufio.NewReaderSize(os.Stdin, 1<<16)
-	// The answers have a descriptor of their own: what an engine prints to the
-	// standard ones is its log.
-	out := json.NewEncoder(os.NewFile(answerFD, "answers"))
-	for {
-		line, err := in.ReadBytes('\n')
-		if err != nil {
-			os.Exit(0) // the parent is gone
-		}
+	process.Serve(func(line []byte) (any, bool) {
 		var cmd command
 		var a answer
-		if err = json.Unmarshal(line, &cmd); err == nil {
+		err := json.Unmarshal(line, &cmd)
+		if err == nil {
 			a, err = c.serve(cmd)
 		}
 		if err != nil {
 			a.Error = err.Error()
 		}
-		if out.Encode(a) != nil || cmd.Close {
-			os.Exit(0)
-		}
-	}
+		return a, cmd.Close
+	})
 }
 
 type child struct {

@@ -85,8 +85,32 @@ func (c *Command) Run(ctx context.Context, engines []Engine) error {
 			return err
 		}
 	}
+	err = c.carryOut(ctx, r)
+	if writeErr := c.write(r.result); writeErr != nil {
+		return errors.Join(err, writeErr)
+	}
+	if ctx.Err() != nil {
+		return errors.New("interrupted; what was measured before is written, and marked as partial")
+	}
+	return err
+}
+
+// Measure runs the bench without writing anything, for what goes on from its
+// result. Beside an error that ended the run early, what was measured before is
+// returned, marked as partial; beside a UsageError nothing.
+func (c *Command) Measure(ctx context.Context, engines []Engine) (*result.Result, error) {
+	r, err := c.plan(engines)
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(r.dir)
+	return r.result, c.carryOut(ctx, r)
+}
+
+// carryOut measures what was planned.
+func (c *Command) carryOut(ctx context.Context, r *runner) error {
 	r.progress.say("%s on %s, %s; about %s", joinWords(engineNames(r.engines)), r.dir, r.result.Run.FileSystem, r.estimate().Round(10*time.Second))
-	err = c.measure(ctx, r)
+	err := c.measure(ctx, r)
 	r.result.Run.Seconds = time.Since(r.result.Run.Started).Seconds()
 	if err != nil {
 		if ctx.Err() == nil {
@@ -95,12 +119,6 @@ func (c *Command) Run(ctx context.Context, engines []Engine) error {
 		r.result.Run.Partial = true
 	}
 	r.progress.clear()
-	if writeErr := c.write(r.result); writeErr != nil {
-		return errors.Join(err, writeErr)
-	}
-	if ctx.Err() != nil {
-		return errors.New("interrupted; what was measured before is written, and marked as partial")
-	}
 	return err
 }
 
@@ -125,7 +143,7 @@ func (c *Command) measure(ctx context.Context, r *runner) (err error) {
 		}
 	}
 	r.progress.begin("the machine's own limits", "before")
-	if run.LimitsBefore, err = measureLimits(ctx, r.dir, sets, limitSeconds); err != nil {
+	if run.LimitsBefore, err = MeasureLimits(ctx, r.dir, sets, limitSeconds); err != nil {
 		return err
 	}
 	r.progress.say("  limits: flush %.0f µs by %s, read %.0f µs, %s reads/s at depth 32, write %.0f MiB/s, miss %.0f ns",
@@ -135,7 +153,7 @@ func (c *Command) measure(ctx context.Context, r *runner) (err error) {
 		return err
 	}
 	r.progress.begin("the machine's own limits", "after")
-	run.LimitsAfter, err = measureLimits(ctx, r.dir, sets, limitSeconds)
+	run.LimitsAfter, err = MeasureLimits(ctx, r.dir, sets, limitSeconds)
 	return err
 }
 
@@ -183,7 +201,7 @@ func (c *Command) plan(engines []Engine) (*runner, error) {
 func (c *Command) chooseEngines(engines []Engine, r *runner) ([]Engine, error) {
 	if c.RocksDBRelease != "" {
 		if _, err := os.Stat(c.RocksDBRelease); err != nil {
-			return nil, usagef("--rocksdb-release: %v", err)
+			return nil, Usagef("--rocksdb-release: %v", err)
 		}
 		for _, e := range engines {
 			if e.Name == "rocksdb" {
@@ -208,10 +226,10 @@ func (c *Command) chooseEngines(engines []Engine, r *runner) ([]Engine, error) {
 	for _, name := range c.Engines {
 		i := slices.IndexFunc(engines, func(e Engine) bool { return e.Name == name })
 		if i < 0 {
-			return nil, usagef("unknown engine %q; choose among %s", name, joinWords(engineNames(engines)))
+			return nil, Usagef("unknown engine %q; choose among %s", name, joinWords(engineNames(engines)))
 		}
 		if engines[i].Missing != "" {
-			return nil, usagef("engine %s cannot run: %s", name, engines[i].Missing)
+			return nil, Usagef("engine %s cannot run: %s", name, engines[i].Missing)
 		}
 		if !slices.ContainsFunc(chosen, func(e Engine) bool { return e.Name == name }) {
 			chosen = append(chosen, engines[i])
@@ -238,7 +256,7 @@ func (c *Command) chooseSections(r *runner) error {
 	}
 	for _, name := range c.Durability {
 		if _, err := engine.ParseDurability(name); err != nil {
-			return usagef("--durability: %w", err)
+			return Usagef("--durability: %w", err)
 		}
 	}
 	clients := c.Clients
@@ -247,23 +265,23 @@ func (c *Command) chooseSections(r *runner) error {
 	}
 	for _, n := range clients {
 		if n < 1 || n > 4096 {
-			return usagef("--clients %d: between 1 and 4096", n)
+			return Usagef("--clients %d: between 1 and 4096", n)
 		}
 	}
 	if c.Records < 0 || c.Records > 0 && c.Records < 1000 {
-		return usagef("--records %d: 1,000 at least", c.Records)
+		return Usagef("--records %d: 1,000 at least", c.Records)
 	}
 	if c.Seconds < 0 || c.Rounds < 0 || c.Rounds > 1000 {
-		return usagef("--seconds and --rounds must be above nought")
+		return Usagef("--seconds and --rounds must be above nought")
 	}
 	for _, name := range c.Workloads {
 		if !slices.Contains(WorkloadNames(), name) {
-			return usagef("unknown workload %q; choose among %s", name, joinWords(WorkloadNames()))
+			return Usagef("unknown workload %q; choose among %s", name, joinWords(WorkloadNames()))
 		}
 	}
 	for _, name := range c.Data {
 		if !slices.Contains(DataNames, name) {
-			return usagef("unknown data set %q; choose among %s", name, joinWords(DataNames))
+			return Usagef("unknown data set %q; choose among %s", name, joinWords(DataNames))
 		}
 	}
 	type size struct {
@@ -344,7 +362,7 @@ func (c *Command) chooseDir(r *runner) error {
 	fs := vfs.OS()
 	usage, err := fs.DiskUsage(parent)
 	if err != nil {
-		return usagef("--dir: %w", err)
+		return Usagef("--dir: %w", err)
 	}
 	r.result.Run.FileSystem = usage.FileSystem
 	var most uint64
@@ -355,7 +373,7 @@ func (c *Command) chooseDir(r *runner) error {
 		needsContents = needsContents || s.data.Kind == "contents"
 	}
 	if most += 2 * limitFileBytes; usage.Available < most {
-		return usagef("--dir %s: %d MiB are free, the run may need %d MiB", parent, usage.Available/mib, most/mib)
+		return Usagef("--dir %s: %d MiB are free, the run may need %d MiB", parent, usage.Available/mib, most/mib)
 	}
 	if usage.FileSystem == "tmpfs" {
 		r.note("%s is a tmpfs: nothing there is flushed, and no device is measured; choose another --dir", parent)
@@ -366,7 +384,7 @@ func (c *Command) chooseDir(r *runner) error {
 		}
 	}
 	if r.dir, err = os.MkdirTemp(parent, "orbit-bench-"); err != nil {
-		return usagef("--dir: %w", err)
+		return Usagef("--dir: %w", err)
 	}
 	for i := range r.sections {
 		if d := &r.sections[i].data; d.Kind == "contents" {
@@ -384,11 +402,11 @@ func writableFor(file string) error {
 	}
 	dir := filepath.Dir(file)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return usagef("cannot write %s: %w", file, err)
+		return Usagef("cannot write %s: %w", file, err)
 	}
 	probe, err := os.CreateTemp(dir, ".probe-")
 	if err != nil {
-		return usagef("cannot write %s: %w", file, err)
+		return Usagef("cannot write %s: %w", file, err)
 	}
 	probe.Close()
 	return os.Remove(probe.Name())

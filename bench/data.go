@@ -47,7 +47,7 @@ func (d dataSpec) open() (dataset, error) {
 	case "contents":
 		return openContents(d)
 	}
-	return nil, usagef("unknown data set %q; choose among %s", d.Kind, quoteList(DataNames))
+	return nil, Usagef("unknown data set %q; choose among %s", d.Kind, quoteList(DataNames))
 }
 
 // mix scatters x: the finaliser of SplitMix64 (Steele, Lea, Flood: "Fast

@@ -44,7 +44,7 @@ func ContentsDir() (string, error) {
 		return "", err
 	}
 	if len(done) == 0 {
-		return "", usagef("the Contents index is not in %s; run `make deps-bench`, or choose other --data", filepath.Join(root, "contents"))
+		return "", Usagef("the Contents index is not in %s; run `make deps-bench`, or choose other --data", filepath.Join(root, "contents"))
 	}
 	sort.Strings(done)
 	return filepath.Dir(done[len(done)-1]), nil
@@ -59,7 +59,7 @@ func prepareContents(dir string, spec dataSpec) (err error) {
 		return err
 	}
 	if len(names) == 0 {
-		return usagef("%s holds no Contents-*.gz; remove it and run `make deps-bench` again", dir)
+		return Usagef("%s holds no Contents-*.gz; remove it and run `make deps-bench` again", dir)
 	}
 	total, err := mergeContents(names, func([]byte, []byte) {})
 	if err != nil {
@@ -67,7 +67,7 @@ func prepareContents(dir string, spec dataSpec) (err error) {
 	}
 	others := spec.Records / 2
 	if spec.Records+others > total {
-		return usagef("--records %d with --data contents: the index has %d rows, and the bench needs half as many again for its inserts: %d at most", spec.Records, total, total*2/3)
+		return Usagef("--records %d with --data contents: the index has %d rows, and the bench needs half as many again for its inserts: %d at most", spec.Records, total, total*2/3)
 	}
 	f, err := os.Create(spec.File)
 	if err != nil {

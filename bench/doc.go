@@ -19,6 +19,10 @@
 // then part of the figure. A clock reading costs about 30 ns and is part of every
 // figure, as is the harness (RunHeader.HarnessNs).
 //
+// A call that reads several keys (multi-get-16) counts as one operation for each,
+// and the latency of each is its share of the call's, so that these figures stand
+// beside those of gets. An engine without MultiGet is not in the cell.
+//
 // # Another module's engine
 //
 // Main is the whole program. A program with a command line of its own embeds

@@ -1,9 +1,11 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/cowbtree"
 	"github.com/orbit-persistence/orbit/engine/memory"
 	"github.com/orbit-persistence/orbit/engine/pebbledb"
 	"github.com/orbit-persistence/orbit/engine/peers/badger"
@@ -14,13 +16,22 @@ import (
 
 // Standard returns the project's engines and peers, with the settings that
 // their own documentation recommends, the same cache for all that have one, and
-// Snappy for all that compress blocks.
+// Snappy for all that compress blocks by default.
 func Standard() []Engine {
 	engines := []Engine{
 		{
 			Name:     "memory",
 			Open:     func(string, Config) (engine.Engine, error) { return memory.Open(), nil },
 			Settings: func(Config) string { return "none; all data in memory" },
+		},
+		{
+			Name: "cowbtree",
+			Open: func(dir string, c Config) (engine.Engine, error) {
+				return cowbtree.Open(context.Background(), dir, cowbtree.Options{CacheBytes: int64(c.CacheBytes)})
+			},
+			Settings: func(c Config) string {
+				return fmt.Sprintf("cache of pages %d MiB, changed ones included; pages of 4 KiB, not compressed, written when 128 MiB have been logged", c.CacheBytes/mib)
+			},
 		},
 		{
 			Name:    "rocksdb",

@@ -15,7 +15,8 @@ func (e *UsageError) Error() string { return e.err.Error() }
 // Unwrap returns the error beneath, for errors.Is.
 func (e *UsageError) Unwrap() error { return e.err }
 
-func usagef(format string, args ...any) error {
+// Usagef returns a UsageError; see fmt.Errorf.
+func Usagef(format string, args ...any) error {
 	return &UsageError{fmt.Errorf(format, args...)}
 }
 

@@ -24,11 +24,11 @@ const (
 	limitDepth     = 32
 )
 
-// measureLimits finds what the machine can do at its best: flushes, reads and
+// MeasureLimits finds what the machine can do at its best: flushes, reads and
 // writes of the device under dir, and dependent reads of memory over working
 // sets of the given sizes. What a machine does not allow is left out and said in
 // Notes. seconds is the time for each figure.
-func measureLimits(ctx context.Context, dir string, sets []uint64, seconds float64) (*result.Limits, error) {
+func MeasureLimits(ctx context.Context, dir string, sets []uint64, seconds float64) (*result.Limits, error) {
 	l := &result.Limits{Flushes: map[string]float64{}, Reads32: map[string]float64{}, MissNs: map[string]float64{}}
 	each := time.Duration(seconds * float64(time.Second))
 	for _, size := range sets {

@@ -32,9 +32,11 @@ func nanotime() int64 { return int64(time.Since(epoch)) }
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, longestNs, 3) }
 
-func record(h *hdrhistogram.Histogram, ns int64) {
+// record counts a call that took ns as so many operations, each of which has its
+// share of the time.
+func record(h *hdrhistogram.Histogram, ns int64, operations int) {
 	// A value out of range cannot occur below longestNs; above it counts there.
-	_ = h.RecordValue(min(max(ns, 1), longestNs))
+	_ = h.RecordValues(min(max(ns/int64(operations), 1), longestNs), int64(operations))
 }
 
 // closedResult is what a closed loop found.
@@ -128,9 +130,9 @@ func (l *closedLoop) run(ctx context.Context, deadline int64) {
 				break
 			}
 		}
-		l.ops += int64(n)
+		l.ops += int64(n * c.workload.perCall())
 		for _, ns := range took[:n] {
-			record(l.service, ns)
+			record(l.service, ns, c.workload.perCall())
 			if ns >= stallNs {
 				l.stallNs += ns
 			}
@@ -164,28 +166,26 @@ type openResult struct {
 // ended, and measures each from the moment when it should have started, so that
 // a stall is seen by all whom it held up (no coordinated omission).
 func runOpen(ctx context.Context, clients []*client, rate float64, d time.Duration) (openResult, error) {
-	ops := min(int(rate*d.Seconds()), openMost)
-	if ops < 1 {
-		ops = 1
-	}
-	interval := 1e9 / rate
+	per := clients[0].workload.perCall()
+	calls := max(1, min(int(rate*d.Seconds()), openMost)/per)
+	interval := 1e9 / rate * float64(per)
 	for _, c := range clients {
 		c.putBytes = 0
 	}
 	if len(clients) == 1 {
-		return openAlone(ctx, clients[0], ops, interval)
+		return openAlone(ctx, clients[0], calls, interval)
 	}
-	return openMany(ctx, clients, ops, interval)
+	return openMany(ctx, clients, calls, interval)
 }
 
-func openAlone(ctx context.Context, c *client, ops int, interval float64) (openResult, error) {
+func openAlone(ctx context.Context, c *client, calls int, interval float64) (openResult, error) {
 	r := openResult{latency: newHistogram()}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	precise := preciseSleep()
-	c.prepare(ops)
+	c.prepare(calls)
 	start := nanotime() + 1000
-	for i := range ops {
+	for i := range calls {
 		intended := start + int64(float64(i)*interval)
 		if !waitUntil(ctx, intended, precise) {
 			return r, ctx.Err()
@@ -193,21 +193,21 @@ func openAlone(ctx context.Context, c *client, ops int, interval float64) (openR
 		if err := c.do(ctx, i); err != nil {
 			return r, err
 		}
-		record(r.latency, nanotime()-intended)
+		record(r.latency, nanotime()-intended, c.workload.perCall())
 	}
-	r.ops = int64(ops)
-	r.rate = float64(ops) / (float64(nanotime()-start) / 1e9)
+	r.ops = int64(calls * c.workload.perCall())
+	r.rate = float64(r.ops) / (float64(nanotime()-start) / 1e9)
 	r.putBytes = c.putBytes
 	return r, nil
 }
 
 // openMany hands intended start times to the clients from a thread of its own.
 // The time that a client takes to wake is part of what is measured.
-func openMany(ctx context.Context, clients []*client, ops int, interval float64) (openResult, error) {
+func openMany(ctx context.Context, clients []*client, calls int, interval float64) (openResult, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := openResult{latency: newHistogram()}
-	starts := make(chan int64, ops) // never blocks: the load does not wait for the store
+	starts := make(chan int64, calls) // never blocks: the load does not wait for the store
 	hist := make([]*hdrhistogram.Histogram, len(clients))
 	var wg sync.WaitGroup
 	for i, c := range clients {
@@ -224,7 +224,7 @@ func openMany(ctx context.Context, clients []*client, ops int, interval float64)
 					cancel(err)
 					return
 				}
-				record(hist[i], nanotime()-intended)
+				record(hist[i], nanotime()-intended, c.workload.perCall())
 				n++
 			}
 		})
@@ -237,7 +237,7 @@ func openMany(ctx context.Context, clients []*client, ops int, interval float64)
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		precise := preciseSleep()
-		for i := range ops {
+		for i := range calls {
 			intended := start + int64(float64(i)*interval)
 			if !waitUntil(ctx, intended, precise) {
 				return
@@ -250,12 +250,13 @@ func openMany(ctx context.Context, clients []*client, ops int, interval float64)
 	if err := context.Cause(ctx); err != nil {
 		return r, err
 	}
-	r.rate = float64(ops) / (float64(nanotime()-start) / 1e9)
+	wall := float64(nanotime()-start) / 1e9
 	for i, h := range hist {
 		r.latency.Merge(h)
 		r.putBytes += clients[i].putBytes
 	}
 	r.ops = r.latency.TotalCount()
+	r.rate = float64(r.ops) / wall
 	return r, nil
 }
 

@@ -25,7 +25,7 @@ func Main(further ...Engine) {
 	if err == nil {
 		_, err = parser.Parse(os.Args[1:])
 		if err != nil {
-			err = usagef("%w", err)
+			err = Usagef("%w", err)
 		}
 	}
 	if err == nil {

@@ -92,7 +92,7 @@ func defaultCells(kind string, quick bool, classes []engine.Durability, clients 
 			plan = append(plan, planCells([]string{"get-zipf", "scan-100", "overwrite", "mixed-50"}, classes, clients[:1])...)
 		}
 	} else {
-		plan = planCells([]string{"get-uniform", "get-zipf", "get-absent", "scan-100", "snapshot", "ycsb-c", "put", "overwrite"}, classes, clients)
+		plan = planCells([]string{"get-uniform", "get-zipf", "get-absent", "multi-get-16", "scan-100", "snapshot", "ycsb-c", "put", "overwrite"}, classes, clients)
 		plan = append(plan, planCells([]string{"mixed-50", "ycsb-a", "ycsb-b", "ycsb-d", "ycsb-e", "ycsb-f"}, unflushed, clients[:1])...)
 	}
 	sortCells(plan)

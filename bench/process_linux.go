@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,10 +55,4 @@ func procField(file, name string, unit uint64) (uint64, error) {
 		}
 	}
 	return 0, fmt.Errorf("%s has no %s", file, name)
-}
-
-// childAttributes put a child into a process group of its own, so that Ctrl-C
-// reaches the parent alone, and end it with the parent, stopped or not.
-func childAttributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -4,7 +4,6 @@ package bench
 
 import (
 	"errors"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +29,3 @@ func residentBytes() (uint64, error) {
 }
 
 func writtenBytes() (uint64, error) { return 0, errors.ErrUnsupported }
-
-// childAttributes put a child into a process group of its own, so that Ctrl-C
-// reaches the parent alone.
-func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -28,7 +28,7 @@ type runner struct {
 type contestant struct {
 	Engine
 	dir    string
-	proc   *process
+	proc   *engineProcess
 	traits engine.Traits
 	open   openCommand
 	// broken is why the engine could not be started or loaded.
@@ -61,7 +61,7 @@ func (r *runner) section(ctx context.Context, s *section) error {
 	defer func() {
 		for _, c := range all {
 			if c.proc != nil {
-				c.proc.kill()
+				c.proc.Kill()
 			}
 			_ = os.RemoveAll(c.dir) // the run's directory goes as a whole at the end
 		}
@@ -114,6 +114,9 @@ func (r *runner) section(ctx context.Context, s *section) error {
 }
 
 func (c *contestant) skips(s *section, plan cellPlan) bool {
+	if c.traits.Name != "" && plan.workload.lacks(c.traits) {
+		return true
+	}
 	return plan.writes && c.traits.Name != "" && !c.classes(c.traits).Has(plan.durability) || s.onDisk && c.traits.Name != "" && !c.traits.Persistent
 }
 
@@ -131,7 +134,7 @@ func (r *runner) start(ctx context.Context, s *section, c *contestant) error {
 	if limit.Bytes = s.memory; unbounded != nil {
 		limit.How = "none: " + unbounded.Error()
 	} else if limit.How == "" {
-		limit.How = p.group.how
+		limit.How = p.Bound()
 	}
 	r.progress.begin(s.data.Label+": load", c.Name)
 	a, err := p.call(ctx, command{Open: &c.open})
@@ -321,7 +324,7 @@ func (r *runner) recovery(ctx context.Context, s *section, c *contestant) error 
 				return err
 			}
 			replayed = a.Ops
-			c.proc.kill()
+			c.proc.Kill()
 			p, _, err := startProcess(c.Engine, s.memory)
 			if err != nil {
 				return err
@@ -331,7 +334,7 @@ func (r *runner) recovery(ctx context.Context, s *section, c *contestant) error 
 				return err
 			}
 			took = append(took, a.Seconds*1e9)
-			p.kill()
+			p.Kill()
 		}
 		return nil
 	}()

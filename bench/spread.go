@@ -16,7 +16,7 @@ type SpreadCommand struct {
 // Run writes the spread to standard output.
 func (c *SpreadCommand) Run() error {
 	if len(c.Files) < 2 {
-		return usagef("a spread needs two results at least")
+		return Usagef("a spread needs two results at least")
 	}
 	var runs []*result.Result
 	for _, name := range c.Files {

@@ -15,6 +15,7 @@ type opKind uint8
 const (
 	opGet       opKind = iota // a record that is there
 	opGetAbsent               // a key that is not
+	opMultiGet                // as many records at once as workload.keys says
 	opOverwrite               // put over a record
 	opInsert                  // put a fresh key
 	opScan                    // seek, and 100 steps
@@ -49,7 +50,16 @@ type workload struct {
 	rate int
 	// actors is the number of records that a lease workload works on.
 	actors int
+	// keys is how many keys one call reads, where it reads several. Each counts
+	// as an operation, and has its share of the call's time for its latency.
+	keys int
 }
+
+// perCall is how many operations one call counts as.
+func (w workload) perCall() int { return max(w.keys, 1) }
+
+// lacks reports whether an engine lacks what the workload needs.
+func (w workload) lacks(t engine.Traits) bool { return w.keys > 0 && !t.MultiGet }
 
 func (w workload) writes() bool {
 	for _, s := range w.mix {
@@ -78,6 +88,7 @@ var workloads = []workload{
 	{name: "get-uniform", about: "get of a record drawn uniformly", mix: []share{{opGet, 100}}},
 	{name: "get-zipf", about: "get of a record drawn by scrambled zipfian 0.99", mix: []share{{opGet, 100}}, draw: byZipf},
 	{name: "get-absent", about: "get of a key that is not there, between those that are", mix: []share{{opGetAbsent, 100}}},
+	{name: "multi-get-16", about: "get of 16 records at once, drawn uniformly; an operation is one key, its latency a 16th of the call's", mix: []share{{opMultiGet, 100}}, keys: 16},
 	{name: "scan-100", about: "seek and 100 steps, key and value touched", mix: []share{{opScan, 100}}},
 	{name: "snapshot", about: "open and close a snapshot", mix: []share{{opSnapshot, 100}}},
 	{name: "ycsb-c", about: "100 % get, zipfian", mix: []share{{opGet, 100}}, draw: byZipf},
@@ -162,6 +173,12 @@ type client struct {
 	puts  [][]byte
 	done  int
 
+	// many are all prepared keys of a workload that reads several at once; found
+	// is called for each that was read, and missed counts those without a value.
+	many   [][]byte
+	found  func(i int, value []byte, present bool)
+	missed int
+
 	batch engine.Batch
 	dst   []byte
 	// touched keeps the compiler from dropping what scans read.
@@ -175,12 +192,20 @@ func newClient(s *store, w workload, d engine.Durability, seed uint64, number, o
 	if w.actors > 0 {
 		records = min(records, w.actors)
 	}
-	return &client{
+	c := &client{
 		store: s, workload: w, durability: d, records: records,
 		rng:        rand.New(rand.NewPCG(seed, uint64(number))),
 		nextInsert: s.nextFresh + number, stride: of,
 		dst: make([]byte, 0, 4096),
 	}
+	// Each value is copied, as a get copies it.
+	c.found = func(_ int, value []byte, present bool) {
+		c.dst = append(c.dst[:0], value...)
+		if !present {
+			c.missed++
+		}
+	}
+	return c
 }
 
 // prepare makes the keys of the next n operations. Prepared operations that were
@@ -197,12 +222,24 @@ func (c *client) prepare(n int) {
 			c.inserted++
 		case opGetAbsent:
 			c.keys = c.data.fresh(c.keys, 1<<40+int(c.rng.Uint32()))
+		case opMultiGet:
+			for range c.workload.keys - 1 {
+				c.keys = c.drawKey(c.keys)
+				c.ends = append(c.ends, len(c.keys))
+			}
+			c.keys = c.drawKey(c.keys)
 		default:
 			c.keys = c.drawKey(c.keys)
 		}
 		c.kinds = append(c.kinds, kind)
 		c.ends = append(c.ends, len(c.keys))
 		c.puts = append(c.puts, c.values[c.rng.Uint32()%valueRing])
+	}
+	if c.workload.keys > 0 {
+		c.many = c.many[:0]
+		for i := range c.ends {
+			c.many = append(c.many, c.key(i))
+		}
 	}
 }
 
@@ -247,7 +284,7 @@ func (c *client) drawKey(dst []byte) []byte {
 	return c.data.key(dst, c.rng.IntN(c.records)*(c.data.size()/c.records))
 }
 
-// key returns the key of prepared operation i.
+// key returns prepared key i: that of operation i, where each has one.
 func (c *client) key(i int) []byte {
 	from := 0
 	if i > 0 {
@@ -258,8 +295,11 @@ func (c *client) key(i int) []byte {
 
 // do carries out prepared operation i.
 func (c *client) do(ctx context.Context, i int) error {
-	key := c.key(i)
 	c.done = i + 1
+	if c.workload.keys > 0 {
+		return c.multiGet(i)
+	}
+	key := c.key(i)
 	switch c.kinds[i] {
 	case opGet:
 		got, err := c.Get(key, c.dst[:0])
@@ -290,6 +330,21 @@ func (c *client) do(ctx context.Context, i int) error {
 			return err
 		}
 		return snap.Close()
+	}
+	return nil
+}
+
+func (c *client) multiGet(i int) error {
+	m, ok := c.Engine.(engine.MultiGetter)
+	if !ok {
+		return fmt.Errorf("multi-get: %w", engine.ErrUnsupported)
+	}
+	n := c.workload.keys
+	if err := m.MultiGet(c.many[i*n:(i+1)*n], c.found); err != nil {
+		return err
+	}
+	if c.missed > 0 {
+		return fmt.Errorf("multi-get of %d records: %d are not there", n, c.missed)
 	}
 	return nil
 }

@@ -85,14 +85,14 @@ func (r *run) round(ctx context.Context) error {
 
 // besideRate runs f between two measurements of R, and returns their mean.
 func (r *run) besideRate(f func() error) (float64, error) {
-	before, err := flushRate(r.dir)
+	before, err := FlushRate(r.dir)
 	if err != nil {
 		return 0, err
 	}
 	if err := f(); err != nil {
 		return 0, err
 	}
-	after, err := flushRate(r.dir)
+	after, err := FlushRate(r.dir)
 	r.rates = append(r.rates, before, after)
 	return (before + after) / 2, err
 }

@@ -248,5 +248,6 @@ func (v *view) banner() string {
 
 // howToRead is said above the comparison.
 const howToRead = "Latency counts from the intended start of a call, in an open loop at a fixed share of the closed loop's rate; " +
-	"ops/s is of the closed loop. Beside each figure stands its ratio to the best of its row. " +
+	"ops/s is of the closed loop. Of a call that gets several keys at once, each key has its share. " +
+	"Beside each figure stands its ratio to the best of its row. " +
 	"Durability classes are never compared with one another."

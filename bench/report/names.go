@@ -60,7 +60,7 @@ var palette = []ink{
 // knownWorkloads is the order in which workloads are shown; others follow by
 // name.
 var knownWorkloads = []string{
-	"put", "overwrite", "get-uniform", "get-zipf", "get-absent", "scan-100",
+	"put", "overwrite", "get-uniform", "get-zipf", "get-absent", "multi-get-16", "scan-100",
 	"mixed-50", "ycsb-a", "ycsb-b", "ycsb-c", "ycsb-d", "ycsb-e", "ycsb-f",
 	"actor-lease", "high-throughput", "query-heavy", "load", "recovery", "snapshot",
 }
@@ -106,32 +106,42 @@ func byRank(list, names []string) []string {
 
 // enginesOf lists the engines that have a cell in r, in the order shown.
 func enginesOf(r *result.Result) []engine {
-	known := make([]string, len(knownEngines))
-	for i, k := range knownEngines {
-		known[i] = k.name
-	}
 	var names []string
 	for i := range r.Measurements {
 		names = append(names, r.Measurements[i].Engine)
 	}
-	var out []engine
-	foreign := len(known)
-	for _, name := range byRank(known, names) {
-		e := engine{Name: name, Title: name, Index: rank(known, name), Version: r.Run.Versions[name]}
-		if e.Index < len(known) {
-			e.Title = knownEngines[e.Index].title
-		} else {
-			e.Index = foreign
-			foreign++
-		}
+	out := enginesNamed(names)
+	for n := range out {
+		e := &out[n]
+		e.Version = r.Run.Versions[e.Name]
 		for i := range r.Measurements {
-			if m := &r.Measurements[i]; m.Engine != name {
+			if m := &r.Measurements[i]; m.Engine != e.Name {
 				continue
 			} else if m.Error != "" {
 				e.Failed++
 			} else {
 				e.Passed++
 			}
+		}
+	}
+	return out
+}
+
+// enginesNamed are engines by name, in the order shown.
+func enginesNamed(names []string) []engine {
+	known := make([]string, len(knownEngines))
+	for i, k := range knownEngines {
+		known[i] = k.name
+	}
+	var out []engine
+	foreign := len(known)
+	for _, name := range byRank(known, names) {
+		e := engine{Name: name, Title: name, Index: rank(known, name)}
+		if e.Index < len(known) {
+			e.Title = knownEngines[e.Index].title
+		} else {
+			e.Index = foreign
+			foreign++
 		}
 		out = append(out, e)
 	}

@@ -149,11 +149,14 @@ func sample() *result.Result {
 				}
 			}
 			for _, clients := range []int{1, 16} {
-				for i, w := range []string{"get-uniform", "get-zipf", "get-absent", "scan-100"} {
+				for i, w := range []string{"get-uniform", "get-zipf", "get-absent", "scan-100", "multi-get-16"} {
+					if w == "multi-get-16" && (clients > 1 || e.name != "memory" && e.name != "rocksdb" && e.name != "lmdb") {
+						continue
+					}
 					m := base
 					m.Workload, m.Durability, m.Clients = w, "-", clients
 					m.LimitNs, m.LimitIs = 94.8, "memory miss over 512 MiB"
-					p50 := e.get * scale * []float64{1, 0.7, 0.6, 9}[i]
+					p50 := e.get * scale * []float64{1, 0.7, 0.6, 9, 0.3}[i]
 					m.CPUNsPerOp = p50 * 1.1
 					if e.name == "badger" && w == "scan-100" {
 						r.Measurements = append(r.Measurements, result.Measurement{Engine: e.name, Workload: w, Data: data, Durability: "-", Clients: clients,

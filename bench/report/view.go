@@ -56,10 +56,13 @@ type series struct {
 	by      map[string]*result.Measurement
 }
 
-// name says what varies within a table: the number of clients, and the size
-// where there are several.
+// detail says what varies within a table: the number of clients, and the size
+// where there are several; and what an operation is where a call is several.
 func (s *series) detail() string {
 	d := plural(s.clients, "client")
+	if strings.HasPrefix(s.workload, "multi-get-") {
+		d += ", per key"
+	}
 	if s.records > 0 {
 		d += ", " + count(int64(s.records)) + " records"
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/orbit-persistence/orbit/bench"
+	"github.com/orbit-persistence/orbit/bench/treebench"
 	"github.com/orbit-persistence/orbit/torture"
 )
 
@@ -17,6 +18,7 @@ const asCLI = "ORBIT_TEST_AS_CLI"
 
 func TestMain(m *testing.M) {
 	bench.RunChild(bench.Standard())
+	treebench.RunChild()
 	torture.RunChild(torture.Standard())
 	if os.Getenv(asCLI) != "" {
 		main()
@@ -48,6 +50,9 @@ func TestBadCalls(t *testing.T) {
 		"--dir":                   {"bench", "--engines", "memory", "--data", "lease", "--dir", "/not/there"},
 		"two results":             {"bench-spread", "main.go"},
 		"not a result":            {"bench-spread", "main.go", "main_test.go"},
+		`unknown engine "tree"`:   {"bench-tree", "--engine", "tree"},
+		`unknown section "all"`:   {"bench-tree", "--only", "all"},
+		"--largest 10":            {"bench-tree", "--largest", "10"},
 		`unknown engine "rock"`:   {"torture", "--engines", "rock"},
 		`unknown mode "crashes"`:  {"torture", "--modes", "crashes"},
 	} {

@@ -171,3 +171,25 @@ func TestSnapshotClosedUnderItsIterator(t *testing.T) {
 	closeTest(t, it)
 	closeTest(t, s)
 }
+
+// What benches call gets what Get gets, and says what it cannot.
+func TestBenchGets(t *testing.T) {
+	s := openTest(t, t.TempDir(), Options{})
+	defer closeTest(t, s)
+	put(t, s, "k1", "one")
+	put(t, s, "k2", "three")
+	dst := make([]byte, 0, 16)
+	took, n, err := BenchGets(s, []byte("k2k1k1"), 2, dst)
+	if err != nil || n != 11 || took <= 0 || string(dst[:3]) != "one" {
+		t.Errorf("%d bytes in %v, %q at last (%v)", n, took, dst[:3], err)
+	}
+	if _, _, err := BenchGets(s, []byte("k1k3"), 2, dst); !errors.Is(err, engine.ErrNotFound) {
+		t.Errorf("a key that is not there: %v", err)
+	}
+	if _, _, err := BenchGets(s, []byte("k1k"), 2, dst); !errors.Is(err, engine.ErrInvalid) {
+		t.Errorf("half a key: %v", err)
+	}
+	if _, _, err := BenchGets(nil, []byte("k1"), 2, dst); !errors.Is(err, engine.ErrUnsupported) {
+		t.Errorf("no LMDB: %v", err)
+	}
+}

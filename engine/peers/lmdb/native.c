@@ -210,6 +210,23 @@ lmdb_value lmdb_multi_get(lmdb_store *s, size_t count, const char *keys,
   return got;
 }
 
+lmdb_value lmdb_bench_gets(lmdb_store *s, size_t count, const char *keys,
+                           size_t key_bytes, char *dst, size_t room) {
+  lmdb_value got = {0};
+  lmdb_reader *r;
+  got.rc = lmdb_reader_take(s, &r);
+  if (got.rc != 0) return got;
+  for (size_t i = 0; i < count && got.rc == 0; i++, keys += key_bytes) {
+    MDB_val k = val(keys, key_bytes), value;
+    got.rc = mdb_get(r->txn, s->db, &k, &value);
+    if (got.rc != 0) break;
+    if (value.mv_size <= room) memcpy(dst, value.mv_data, value.mv_size);
+    got.bytes += value.mv_size;
+  }
+  lmdb_reader_give(s, r);
+  return got;
+}
+
 // Reads a length and as many bytes at *p of an encoded batch, which the caller
 // knows to be whole.
 static MDB_val take_bytes(const uint8_t **p) {

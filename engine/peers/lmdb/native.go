@@ -10,6 +10,8 @@ package lmdb
 // #cgo nocallback lmdb_get
 // #cgo noescape lmdb_multi_get
 // #cgo nocallback lmdb_multi_get
+// #cgo noescape lmdb_bench_gets
+// #cgo nocallback lmdb_bench_gets
 // #cgo noescape lmdb_apply
 // #cgo nocallback lmdb_apply
 // #cgo noescape lmdb_iterator_move
@@ -132,6 +134,14 @@ func (s nativeStore) multiGet(packed []byte, keySizes []uint32, sizes []int64, d
 		}
 		dst = make([]byte, got.bytes)
 	}
+}
+
+// benchGets is so many gets in C, by keys of one size that stand in packed, and
+// returns the bytes of their values.
+func (s nativeStore) benchGets(packed []byte, keyBytes int, dst []byte) (int, error) {
+	room := dst[:cap(dst)]
+	got := C.lmdb_bench_gets(s.p, C.size_t(len(packed)/keyBytes), chars(packed), C.size_t(keyBytes), chars(room), C.size_t(len(room)))
+	return int(got.bytes), codeError(got.rc)
 }
 
 // apply commits an encoded batch in one write transaction. at is the offset of

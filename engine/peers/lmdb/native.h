@@ -47,6 +47,12 @@ lmdb_value lmdb_multi_get(lmdb_store *s, size_t count, const char *keys,
                           const uint32_t *key_bytes, int64_t *sizes, char *dst,
                           size_t room);
 
+// For benches alone: as many gets in one read transaction, by keys of one size
+// that stand one after the other, each value copied to dst. bytes is the sum of
+// their sizes; a key that is not there is an error.
+lmdb_value lmdb_bench_gets(lmdb_store *s, size_t count, const char *keys,
+                           size_t key_bytes, char *dst, size_t room);
+
 // Commits an encoded engine.Batch without families, which the caller serialises.
 // at is the offset of the operation that failed, the batch's size if it was the
 // commit.

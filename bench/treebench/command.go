@@ -1,0 +1,162 @@
+package treebench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/orbit-persistence/orbit/bench"
+	"github.com/orbit-persistence/orbit/bench/result"
+	"golang.org/x/term"
+)
+
+// Command measures the tree and writes the tables and the pictures.
+type Command struct {
+	Engine         string        `default:"cowbtree" help:"The engine that the goals are for."`
+	Peers          []string      `default:"lmdb,bbolt,pebble,rocksdb" help:"Engines beside it."`
+	Only           []string      `placeholder:"SECTION,..." help:"Sections to run: reads, writes, named, recovery, disk, held, paged, growth; all, if not given."`
+	Rounds         int           `default:"3" help:"Rounds; each figure is their median."`
+	Quick          bool          `help:"Small sizes and short times, to see that everything runs; not for figures."`
+	Largest        int           `placeholder:"RECORDS" help:"Leave out sizes above so many records."`
+	Budget         time.Duration `default:"2h" help:"Leave out, loudly, what does not fit into this time; 0 for no bound."`
+	Seed           uint64        `default:"1" help:"Seed of all that is random."`
+	Dir            string        `type:"existingdir" default:"." help:"A directory on the device to measure."`
+	RocksDBRelease string        `name:"rocksdb-release" type:"existingfile" placeholder:"FILE" help:"Another build of this program, with a release build of RocksDB, to run beside it as rocksdb-release; the goals are then held against it."`
+	Out            string        `type:"path" help:"Directory for tree.md, tree.json and the pictures; nothing is written without it."`
+}
+
+// Run measures until it is done or interrupted.
+func (c *Command) Run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r, err := c.Measure(ctx)
+	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	r.Write(&text)
+	if _, err := os.Stdout.Write(text.Bytes()); err != nil || c.Out == "" {
+		return err
+	}
+	data, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return err
+	}
+	files := r.Pictures()
+	files["tree.json"] = append(data, '\n')
+	files["tree.md"] = text.Bytes()
+	for name, data := range files {
+		if err := result.WriteFile(filepath.Join(c.Out, name), data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Measure runs the sections. A bench.UsageError means that the call is at fault,
+// and nothing was measured; every other error ended the run.
+func (c *Command) Measure(ctx context.Context) (found *Result, err error) {
+	r, chosen, err := c.plan()
+	if err != nil {
+		return nil, err
+	}
+	if r.dir, err = os.MkdirTemp(c.Dir, "orbit-tree-"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
+	r.progress = newProgress(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())))
+	defer r.progress.close()
+	for i, s := range chosen {
+		r.progress.prefix = fmt.Sprintf("%d/%d  ", i+1, len(chosen))
+		if !r.fits(s.name+" ("+s.key+")", 0) {
+			continue
+		}
+		if err := s.measure(r, ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil, fmt.Errorf("interrupted; nothing is written: %w", ctx.Err())
+			}
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	r.Goals = r.judge(goalsOf(r.sizes, r.rocksdb()))
+	r.Seconds = time.Since(r.started).Seconds()
+	return &r.Result, nil
+}
+
+func (c *Command) plan() (*run, []section, error) {
+	r := &run{sizes: fullSizes, seed: c.Seed, rng: rand.New(rand.NewPCG(c.Seed, 7)), started: time.Now(), budget: c.Budget}
+	if c.Quick {
+		r.sizes = quickSizes
+	}
+	r.sizes = r.cut(c.Largest)
+	if c.Largest < 0 || c.Largest > 0 && c.Largest < 1000 {
+		return nil, nil, bench.Usagef("--largest %d: 1,000 at least", c.Largest)
+	}
+	if c.Rounds < 1 {
+		return nil, nil, bench.Usagef("--rounds %d: 1 at least", c.Rounds)
+	}
+	r.Result = Result{
+		Commit: bench.Commit, Started: r.started.UTC().Format(time.RFC3339), Rounds: c.Rounds, Quick: c.Quick, Versions: map[string]string{},
+		Machine: fmt.Sprintf("%s, %s/%s, %d cores, GOMAXPROCS %d", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.GOMAXPROCS(0)),
+	}
+	var known bool
+	if r.tree, known = findSubject(c.Engine); !known {
+		return nil, nil, bench.Usagef("unknown engine %q; choose among %s", c.Engine, strings.Join(subjectNames(), ", "))
+	}
+	if r.tree.missing != "" {
+		return nil, nil, bench.Usagef("engine %s cannot run: %s", c.Engine, r.tree.missing)
+	}
+	r.Engine = c.Engine
+	for _, name := range c.Peers {
+		s, known := findSubject(name)
+		switch {
+		case !known:
+			return nil, nil, bench.Usagef("unknown engine %q; choose among %s", name, strings.Join(subjectNames(), ", "))
+		case s.missing != "":
+			r.leaveOut("%s: %s", name, s.missing)
+		case name != c.Engine:
+			r.peers = append(r.peers, s)
+			r.Peers = append(r.Peers, name)
+		}
+	}
+	if c.RocksDBRelease != "" {
+		s, _ := findSubject("rocksdb")
+		s.name, s.missing, s.executable, s.childName = rocksdbRelease, "", c.RocksDBRelease, "rocksdb"
+		r.peers, r.Peers = append(r.peers, s), append(r.Peers, s.name)
+	}
+	for _, key := range c.Only {
+		if !slices.ContainsFunc(sections, func(s section) bool { return s.key == key }) {
+			return nil, nil, bench.Usagef("unknown section %q", key)
+		}
+	}
+	var chosen []section
+	for _, s := range sections {
+		if len(c.Only) == 0 || slices.Contains(c.Only, s.key) {
+			chosen = append(chosen, s)
+		} else {
+			r.leaveOut("%s (%s): not asked for", s.name, s.key)
+		}
+	}
+	return r, chosen, nil
+}
+
+const rocksdbRelease = "rocksdb-release"
+
+// rocksdb is the build that the goals are held against.
+func (r *run) rocksdb() string {
+	if slices.Contains(r.Peers, rocksdbRelease) {
+		return rocksdbRelease
+	}
+	return "rocksdb"
+}

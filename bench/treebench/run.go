@@ -1,0 +1,127 @@
+package treebench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/orbit-persistence/orbit/bench"
+	"github.com/orbit-persistence/orbit/engine"
+)
+
+// run is a run under way.
+type run struct {
+	Result
+	sizes
+	dir      string
+	seed     uint64
+	rng      *rand.Rand // the order in which engines take turns
+	tree     subject
+	peers    []subject
+	progress *progress
+	started  time.Time
+	budget   time.Duration
+}
+
+// section is a part of the run, which --only takes by its key.
+type section struct {
+	key, name string
+	measure   func(*run, context.Context) error
+}
+
+var sections = []section{
+	{"reads", sectionReads, (*run).reads},
+	{"writes", sectionWrites, (*run).writes},
+	{"named", sectionSnapshot, (*run).named},
+	{"recovery", sectionRecovery, (*run).recovery},
+	{"disk", sectionSpace, (*run).disk},
+	{"held", sectionSpace, (*run).held},
+	{"paged", sectionPaged, (*run).paged},
+	{"growth", sectionGrowth, (*run).growth},
+}
+
+// all are the engine of the goals, then its peers.
+func (r *run) all() []subject { return append([]subject{r.tree}, r.peers...) }
+
+// fits reports whether something that takes about so long still fits into the
+// budget; if not, it is left out.
+func (r *run) fits(what string, about time.Duration) bool {
+	left := r.budget - time.Since(r.started)
+	if r.budget == 0 || about <= left && left > 0 {
+		return true
+	}
+	r.leaveOut("%s: the time budget of %v was used up, or would not last (about %v needed); give more with --budget", what, r.budget, about.Round(time.Second))
+	return false
+}
+
+// memoryConfig is a config for a store in memory, whose cache has room for the
+// records, those put while it is measured, and what engines need beside them.
+func memoryConfig(records int) config {
+	return config{CacheBytes: min(4*int64(records)*bench.UniformRecordBytes+256*mib, 12<<30), Class: engine.Buffered}
+}
+
+// stores makes a store for each subject; done removes them all.
+func (r *run) stores(list []subject, records int, c config) (all []*store, done func() error, err error) {
+	done = func() error {
+		var errs []error
+		for _, s := range all {
+			errs = append(errs, s.remove())
+		}
+		return errors.Join(errs...)
+	}
+	for _, subject := range list {
+		s, err := r.newStore(subject, records, c)
+		if err != nil {
+			return nil, nil, errors.Join(err, done())
+		}
+		all = append(all, s)
+	}
+	return all, done, nil
+}
+
+// loaded is stores, opened and loaded in bulk.
+func (r *run) loaded(ctx context.Context, section string, list []subject, records int) (all []*store, done func() error, err error) {
+	c := memoryConfig(records)
+	all, done, err = r.stores(list, records, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = r.turns(ctx, section, "load", all, func(s *store) error {
+		if _, err := s.open(ctx, c); err != nil {
+			return err
+		}
+		return s.load(ctx)
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, done())
+	}
+	return all, done, nil
+}
+
+// turns calls f for each store, in an order that changes. An engine that fails is
+// left out from there on; only an end of the context is an error.
+func (r *run) turns(ctx context.Context, section, what string, all []*store, f func(*store) error) error {
+	for _, i := range r.rng.Perm(len(all)) {
+		s := all[i]
+		if s.broken != nil {
+			continue
+		}
+		r.progress.tell("%s: %s, %s", section, what, s.name)
+		err := f(s)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			s.broken = fmt.Errorf("%s: %w", what, err)
+			s.kill()
+			r.leaveOut("%s, %s: it failed at %v", section, s.name, s.broken)
+			continue
+		}
+		if s.traits.Version != "" {
+			r.Versions[s.name] = s.traits.Version
+		}
+	}
+	return nil
+}

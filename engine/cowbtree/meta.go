@@ -101,7 +101,7 @@ func readMeta(f vfs.File) (meta, error) {
 	var newest meta
 	var found bool
 	var problems []error
-	for slot := range 2 {
+	for slot := range metaSlots {
 		b := vfs.AlignedBuffer(slotBytes, max(f.Alignment().Memory, 1))
 		off := int64(slot) * slotBytes
 		n, err := f.ReadAt(b, off)
@@ -119,7 +119,7 @@ func readMeta(f vfs.File) (meta, error) {
 	}
 	if !found {
 		if len(problems) == 0 {
-			problems = append(problems, vfs.NewError("read meta page", f.Name(), 0, fmt.Errorf("%w: both slots are empty", engine.ErrCorrupt)))
+			problems = append(problems, vfs.NewError("read meta page", f.Name(), 0, fmt.Errorf("%w: all slots are empty", engine.ErrCorrupt)))
 		}
 		return meta{}, errors.Join(problems...)
 	}
@@ -130,7 +130,7 @@ func readMeta(f vfs.File) (meta, error) {
 func writeMeta(f vfs.File, m meta) error {
 	b := vfs.AlignedBuffer(slotBytes, max(f.Alignment().Memory, 1))
 	copy(b, m.encode())
-	_, err := f.WriteAt(b, int64(m.checkpoint%2)*slotBytes, vfs.Plain)
+	_, err := f.WriteAt(b, int64(m.checkpoint%metaSlots)*slotBytes, vfs.Plain)
 	return err
 }
 

@@ -80,6 +80,17 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err := e.restore(c); err != nil {
 		return err
 	}
+	// The meta page may be in the page cache alone: of a process that died before its
+	// flush, or after one that failed, for which the page counts as clean. What it
+	// calls free must not be written to before it is durable, so it is written again,
+	// into a slot that neither it nor the one before it is in.
+	e.meta.checkpoint++
+	if err := writeMeta(e.data, e.meta); err != nil {
+		return err
+	}
+	if err := e.data.SyncData(); err != nil {
+		return err
+	}
 	if err := e.replay(ctx); err != nil {
 		return err
 	}

@@ -12,8 +12,10 @@ const (
 	// what one checkpoint takes; a block that holds a page that lives is not written
 	// to, since the operating system, or the device, might have to write all of it.
 	blockSectors = 8
-	// metaSectors are the two slots of the meta pages.
-	metaSectors = 2 * blockSectors
+	// metaSectors are the slots of the meta pages. Each checkpoint takes the next one
+	// in turn, so that the two before it stay.
+	metaSlots   = 3
+	metaSectors = metaSlots * blockSectors
 )
 
 // extent is some sectors of the data file.

@@ -1,6 +1,7 @@
 package cowbtree
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/orbit-persistence/orbit/engine"
@@ -62,6 +63,9 @@ func (e *Engine) writeExtent(value []byte) (extentRef, error) {
 	copy(b, value)
 	if _, err := e.data.WriteAt(b, where.at*sectorBytes, vfs.Plain); err != nil {
 		e.space.give(where)
+		if !errors.Is(err, engine.ErrNoSpace) {
+			err = e.fail(err) // as for the pages of a checkpoint
+		}
 		return extentRef{}, err
 	}
 	e.young[where.at] = where.n

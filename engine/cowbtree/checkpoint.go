@@ -54,10 +54,7 @@ func (e *Engine) checkpointAlone(ctx context.Context) error {
 	defer e.mu.Unlock()
 	defer e.settled.Broadcast()
 	if err != nil {
-		if !errors.Is(err, engine.ErrNoSpace) {
-			err = e.fail(err) // nobody knows what a device that refuses a write has of it
-		}
-		e.troubled = fmt.Errorf("checkpoint: %w", err)
+		e.troubled = fmt.Errorf("checkpoint: %w", e.refused(err))
 		return e.troubled
 	}
 	e.troubled = nil

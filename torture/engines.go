@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/cowbtree"
 	"github.com/orbit-persistence/orbit/engine/memory"
 	"github.com/orbit-persistence/orbit/engine/pebbledb"
 	"github.com/orbit-persistence/orbit/engine/peers/badger"
@@ -34,6 +35,17 @@ func Standard() []target.Engine {
 				return example.Open(context.Background(), target.PathsHome, example.Options{
 					FS: fsys, Inline: true, SegmentBytes: 16 << 10, CheckpointBytes: 2 << 10,
 					Sinks: dirs, AllowMissing: true,
+				})
+			},
+		},
+		{
+			Name: "cowbtree",
+			Open: func(dir string) (engine.Engine, error) {
+				return cowbtree.Open(context.Background(), dir, cowbtree.Options{CacheBytes: 4 << 20, CheckpointBytes: 1 << 20})
+			},
+			OpenOn: func(fsys vfs.FS, dir string) (engine.Engine, error) {
+				return cowbtree.Open(context.Background(), dir, cowbtree.Options{
+					FS: fsys, Inline: true, CacheBytes: cowbtree.MinCacheBytes, SegmentBytes: 16 << 10, CheckpointBytes: 2 << 10, MaxKeysPerNode: 4,
 				})
 			},
 		},

@@ -1,0 +1,52 @@
+package cowbtree
+
+// Changes of an inner page in its place. The page is nobody else's yet.
+
+// setChild puts another reference in the place of child i.
+func setChild(b []byte, i int, r ref) {
+	b[atFlags] |= r.flags
+	putRef(b, refAt(b, i), r)
+}
+
+// insertChild puts a child with its separator at i, which is not 0. It reports
+// false, having done nothing, where there is no room.
+func insertChild(b []byte, i int, key []byte, r ref, maxKeys int) bool {
+	suffix, side, _ := without(b, key)
+	count, capacity := pageCount(b), u16(b, atCap)
+	shift := uint(b[atShift])
+	n := roundTo(recordBytes(len(suffix), 0, false), shift)
+	d := innerDirOf(capacity)
+	if side != 0 || count >= capacity || count >= maxKeys || int(u32(b, atHeap))-n < d.end {
+		return false
+	}
+	off := newRecord(b, n, suffix, nil, false)
+	copy(b[d.heads+4*(i+1):d.heads+4*(count+1)], b[d.heads+4*i:d.heads+4*count])
+	copy(b[d.refs+refBytes*(i+1):d.refs+refBytes*(count+1)], b[d.refs+refBytes*i:d.refs+refBytes*count])
+	copy(b[d.slots+2*(i+1):d.slots+2*(count+1)], b[d.slots+2*i:d.slots+2*count])
+	putU32(b, d.heads+4*i, head(suffix))
+	putU16(b, d.slots+2*i, off>>shift)
+	putU16(b, atCount, count+1)
+	setChild(b, i, r)
+	indexHeads(b)
+	return true
+}
+
+// removeChild removes child i, which is not 0, and its separator.
+func removeChild(b []byte, i int) {
+	count, capacity := pageCount(b), u16(b, atCap)
+	d := innerDirOf(capacity)
+	addGarbage(b, recordBytesAt(b, slotAt(b, d.slots, i)))
+	copy(b[d.heads+4*i:], b[d.heads+4*(i+1):d.heads+4*count])
+	copy(b[d.refs+refBytes*i:], b[d.refs+refBytes*(i+1):d.refs+refBytes*count])
+	copy(b[d.slots+2*i:], b[d.slots+2*(i+1):d.slots+2*count])
+	putU16(b, atCount, count-1)
+	indexHeads(b)
+}
+
+// indexHeads makes the index of every 16th head.
+func indexHeads(b []byte) {
+	heads := innerDirOf(u16(b, atCap)).heads
+	for i := 0; i < pageCount(b); i += indexEvery {
+		putU32(b, headerBytes+4*(i/indexEvery), u32(b, heads+4*i))
+	}
+}

@@ -1,0 +1,203 @@
+package cowbtree
+
+import (
+	"runtime"
+	"sync"
+
+	"github.com/orbit-persistence/orbit/engine"
+)
+
+// lookup is one key of a MultiGet, on its way down.
+type lookup struct {
+	id      uint64
+	hint    uint32
+	frame   *frame
+	version uint64
+	fp      byte
+}
+
+type lookups struct {
+	each   []lookup
+	values []byte
+	ends   []int
+	// touched keeps the compiler from leaving out what only brings pages near.
+	touched uint64
+}
+
+var lookupsPool = sync.Pool{New: func() any { return new(lookups) }}
+
+// MultiGet implements engine.MultiGetter. All keys go down the tree together, a level
+// at a time, so that the misses of the processor's cache, which a get has one after
+// the other, are under way at the same time.
+func (e *Engine) MultiGet(keys [][]byte, found func(i int, value []byte, present bool)) error {
+	if e.closed.Load() {
+		return engine.ErrClosed
+	}
+	m := lookupsPool.Get().(*lookups)
+	defer lookupsPool.Put(m)
+	for tries := 0; ; tries++ {
+		sequence := e.seq.Load()
+		err := e.tryMultiGet(keys, m)
+		// Commits change leaves in place: what was read is one state only if there was
+		// none meanwhile.
+		if err == nil && e.seq.Load() == sequence {
+			break
+		}
+		if err != nil && err != errAgain {
+			return err
+		}
+		if e.closed.Load() && e.gone() {
+			return engine.ErrClosed
+		}
+		if tries > 8+len(keys) {
+			return e.multiGetOfSnapshot(keys, found)
+		}
+		runtime.Gosched()
+	}
+	from := 0
+	for i, end := range m.ends {
+		if end < 0 {
+			found(i, nil, false)
+			continue
+		}
+		found(i, m.values[from:end:end], true)
+		from = end
+	}
+	return nil
+}
+
+// multiGetOfSnapshot is MultiGet where commits come too fast.
+func (e *Engine) multiGetOfSnapshot(keys [][]byte, found func(i int, value []byte, present bool)) error {
+	s, err := e.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var value []byte
+	for i, key := range keys {
+		switch value, err = s.Get(key, value[:0]); {
+		case err == engine.ErrNotFound:
+			found(i, nil, false)
+		case err != nil:
+			return err
+		default:
+			found(i, value, true)
+		}
+	}
+	return nil
+}
+
+// tryMultiGet looks for the keys once, and leaves the values that it finds, one
+// behind the other, and where each ends, -1 for none.
+func (e *Engine) tryMultiGet(keys [][]byte, m *lookups) error {
+	if raceEnabled {
+		defer e.alone()()
+	}
+	if cap(m.each) < len(keys) {
+		m.each = make([]lookup, len(keys))
+		m.ends = make([]int, len(keys))
+	}
+	m.each, m.ends, m.values = m.each[:len(keys)], m.ends[:len(keys)], m.values[:0]
+	rt := e.root.Load()
+	touched := uint64(0)
+	for i, key := range keys {
+		m.each[i] = lookup{id: rt.ref.id, hint: rt.ref.hint, fp: fingerprint(key)}
+	}
+	for level := rt.level; level >= 0; level-- {
+		for i := range m.each {
+			// The heads of the frames, all of them on their way at once; those of the
+			// leaves with the directory behind them.
+			l := &m.each[i]
+			if l.frame = e.cache.frame(l.hint); l.frame != nil {
+				l.version = l.frame.version.Load()
+				if level == 0 {
+					b := l.frame.page()
+					touched += uint64(b[0]) + uint64(b[frameBytes])
+				}
+			}
+		}
+		for i := range m.each {
+			if level == 0 {
+				break
+			}
+			l := &m.each[i]
+			f := l.frame
+			if f == nil || l.version&1 == 1 || !f.is(l.id) {
+				return e.multiGetMiss(keys[i])
+			}
+			f.use(innerChances)
+			b := f.page()
+			n, ok := childFor(b, keys[i])
+			if !ok {
+				return errAgain
+			}
+			at := refAt(b, n)
+			if at+refBytes > len(b) {
+				return errAgain
+			}
+			l.id, l.hint = u64(b, at), hintAt(b, at)
+			if f.version.Load() != l.version {
+				return errAgain
+			}
+		}
+	}
+	for i := range m.each {
+		// The records, likewise.
+		if l := &m.each[i]; l.frame != nil {
+			touched += uint64(touchRecord(l.frame.page(), l.fp))
+		}
+	}
+	for i, key := range keys {
+		l := &m.each[i]
+		f := l.frame
+		if f == nil || l.version&1 == 1 || !f.is(l.id) {
+			return e.multiGetMiss(key)
+		}
+		f.use(leafChances)
+		value, extent, there, ok := findInLeaf(f.page(), key, l.fp)
+		if !ok {
+			return errAgain
+		}
+		m.ends[i] = -1
+		if there {
+			if extent {
+				out, err := e.getExtent(f, l.version, value, m.values)
+				if err != nil {
+					return err
+				}
+				m.values = out
+			} else {
+				m.values = append(m.values, value...)
+			}
+			m.ends[i] = len(m.values)
+		}
+		if f.version.Load() != l.version {
+			return errAgain
+		}
+	}
+	m.touched = touched
+	return nil
+}
+
+// multiGetMiss brings the leaf of a key into memory, and asks for another try.
+func (e *Engine) multiGetMiss(key []byte) error {
+	if _, _, err := e.leafFor(&e.root, key); err != nil && err != errAgain {
+		return engine.KeyError("get", key, err)
+	}
+	return errAgain
+}
+
+// touchRecord reads something of the record that a get will look at.
+func touchRecord(b []byte, fp byte) byte {
+	count, capacity := u16(b, atCount), u16(b, atCap)
+	if b[atKind] != kindLeaf || count > capacity || leafDir(capacity) > len(b) {
+		return 0
+	}
+	for i, x := range b[headerBytes : headerBytes+count] {
+		if x == fp {
+			at := slotAt(b, headerBytes+capacity, i)
+			return b[min(at, len(b)-1)] + b[min(at+64, len(b)-1)]
+		}
+	}
+	return 0
+}

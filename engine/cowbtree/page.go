@@ -1,0 +1,497 @@
+package cowbtree
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
+
+// The layout of pages, in memory and in the file, stands in doc.go. The functions
+// of this file are given the bytes of a page, which a commit may change while they
+// look: they check each number before they use it, and say if one cannot be.
+
+const (
+	minPageBytes = 4 << 10
+	// maxPageBytes is room for the three largest separators, which an inner page may
+	// have to hold.
+	maxPageBytes = minPageBytes << (classes - 1)
+	classes      = 7
+
+	headerBytes = 32
+	refBytes    = 24
+	extentBytes = 24
+
+	leafEntryBytes = 1 + 2 + 4
+	indexEvery     = 16
+)
+
+// Offsets in the header of a page.
+const (
+	atKind      = 0
+	atLevel     = 1
+	atShift     = 2
+	atFlags     = 3
+	atCount     = 4
+	atCap       = 6
+	atSize      = 8
+	atHeap      = 12
+	atGarbage   = 16
+	atPrefixLen = 20
+	atPrefix    = 24
+)
+
+const (
+	kindLeaf  = 1
+	kindInner = 2
+
+	// flagExtents says that values of this page, or of pages below it, are in
+	// extents of their own.
+	flagExtents = 1
+)
+
+func u16(b []byte, at int) int    { return int(binary.LittleEndian.Uint16(b[at:])) }
+func u32(b []byte, at int) uint32 { return binary.LittleEndian.Uint32(b[at:]) }
+func u64(b []byte, at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
+
+func putU16(b []byte, at, v int)            { binary.LittleEndian.PutUint16(b[at:], uint16(v)) }
+func putU32(b []byte, at int, v uint32)     { binary.LittleEndian.PutUint32(b[at:], v) }
+func putU64(b []byte, at int, v uint64)     { binary.LittleEndian.PutUint64(b[at:], v) }
+func pageCount(b []byte) int                { return u16(b, atCount) }
+func pageLevel(b []byte) int                { return int(b[atLevel]) }
+func shiftFor(size int) uint                { return uint(max(0, bits.Len(uint(size-1))-16)) }
+func leafDir(capacity int) int              { return headerBytes + leafEntryBytes*capacity }
+func slotOfLeaf(b []byte, capacity int) int { return headerBytes + capacity }
+
+// innerDir is where the parts of an inner page's directory begin.
+type innerDir struct{ heads, refs, slots, end int }
+
+func innerDirOf(capacity int) innerDir {
+	heads := headerBytes + 4*((capacity+indexEvery-1)/indexEvery)
+	refs := (heads + 4*capacity + 7) &^ 7
+	slots := refs + refBytes*capacity
+	return innerDir{heads, refs, slots, slots + 2*capacity}
+}
+
+// dirBytes is the size of header and directory of a page.
+func dirBytes(kind byte, capacity int) int {
+	if kind == kindInner {
+		return innerDirOf(capacity).end
+	}
+	return leafDir(capacity)
+}
+
+// hash is the hash of a key of which leaves keep a byte: a folded multiplication
+// for each 8 bytes, as in wyhash. It is part of the format.
+func hash(key []byte) uint64 {
+	const k0, k1 = 0xa0761d6478bd642f, 0xe7037ed1a0b428db
+	h := uint64(len(key)) ^ k0
+	for len(key) > 8 {
+		hi, lo := bits.Mul64(binary.LittleEndian.Uint64(key)^k1, h)
+		h = hi ^ lo
+		key = key[8:]
+	}
+	var last uint64
+	if len(key) == 8 {
+		last = binary.LittleEndian.Uint64(key)
+	} else {
+		for i, c := range key {
+			last |= uint64(c) << (8 * i)
+		}
+	}
+	hi, lo := bits.Mul64(last^k1, h^k0)
+	return hi ^ lo
+}
+
+func fingerprint(key []byte) byte { return byte(hash(key) >> 56) }
+
+// head is the first four bytes of a suffix, as a number in their order.
+func head(suffix []byte) uint32 {
+	if len(suffix) >= 4 {
+		return binary.BigEndian.Uint32(suffix)
+	}
+	var h uint32
+	for i, c := range suffix {
+		h |= uint32(c) << (24 - 8*i)
+	}
+	return h
+}
+
+// record reads the record at offset off: its suffix, and its value or, if extent,
+// the place of its value. ok is false if it does not lie in the page.
+func record(b []byte, off int) (suffix, value []byte, extent, ok bool) {
+	if off < headerBytes || off+2 > len(b) {
+		return nil, nil, false, false
+	}
+	// Short lengths take a byte each.
+	n, tag, at := int(b[off]), int(b[off+1]), off+2
+	if n|tag >= 0x80 {
+		key, w := binary.Uvarint(b[off:])
+		if w <= 0 || key > uint64(len(b)) {
+			return nil, nil, false, false
+		}
+		val, x := binary.Uvarint(b[off+w:])
+		if x <= 0 || val > uint64(len(b))+1 {
+			return nil, nil, false, false
+		}
+		n, tag, at = int(key), int(val), off+w+x
+	}
+	size := tag - 1
+	if tag == 0 {
+		size, extent = extentBytes, true
+	}
+	mid := at + n
+	if mid+size > len(b) {
+		return nil, nil, false, false
+	}
+	return b[at:mid:mid], b[mid : mid+size : mid+size], extent, true
+}
+
+func uvarintBytes(n int) int { return (bits.Len(uint(n|1)) + 6) / 7 }
+
+// recordBytes is the size of a record.
+func recordBytes(suffix, value int, extent bool) int {
+	if extent {
+		return uvarintBytes(suffix) + 1 + suffix + extentBytes
+	}
+	return uvarintBytes(suffix) + uvarintBytes(value+1) + suffix + value
+}
+
+// putRecord writes a record at off; recordBytes is its length.
+func putRecord(b []byte, off int, suffix, value []byte, extent bool) {
+	off += binary.PutUvarint(b[off:], uint64(len(suffix)))
+	tag := uint64(0)
+	if !extent {
+		tag = uint64(len(value)) + 1
+	}
+	off += binary.PutUvarint(b[off:], tag)
+	off += copy(b[off:], suffix)
+	copy(b[off:], value)
+}
+
+// prefix returns the bytes with which every key of the page begins.
+func prefix(b []byte) ([]byte, bool) {
+	n := u16(b, atPrefixLen)
+	if n == 0 {
+		return nil, true
+	}
+	at := int(u32(b, atPrefix))
+	if at < headerBytes || at > len(b)-n {
+		return nil, false
+	}
+	return b[at : at+n : at+n], true
+}
+
+// slotAt returns the offset of record i, given where the slots begin.
+func slotAt(b []byte, slots, i int) int { return u16(b, slots+2*i) << (b[atShift] & 3) }
+
+// findInLeaf looks for a key. ok is false if the page changed meanwhile.
+func findInLeaf(b []byte, key []byte, fp byte) (value []byte, extent, found, ok bool) {
+	count, capacity := u16(b, atCount), u16(b, atCap)
+	if b[atKind] != kindLeaf || count > capacity || leafDir(capacity) > len(b) {
+		return nil, false, false, false
+	}
+	slots := headerBytes + capacity
+	pattern := uint64(fp) * 0x0101010101010101
+	for base := 0; base < count; base += 8 {
+		// Behind the last fingerprint are slots, and enough of them.
+		x := binary.LittleEndian.Uint64(b[headerBytes+base:]) ^ pattern
+		// The lowest mark is right; those above one may be wrong by a borrow, which the
+		// comparison of the keys finds out.
+		marks := (x - 0x0101010101010101) &^ x & 0x8080808080808080
+		for ; marks != 0; marks &= marks - 1 {
+			i := base + bits.TrailingZeros64(marks)>>3
+			if i >= count {
+				break
+			}
+			suffix, value, extent, ok := record(b, slotAt(b, slots, i))
+			if !ok {
+				return nil, false, false, false
+			}
+			if len(suffix) > len(key) || !bytes.Equal(suffix, key[len(key)-len(suffix):]) {
+				continue
+			}
+			p, ok := prefix(b)
+			if !ok {
+				return nil, false, false, false
+			}
+			if len(p)+len(suffix) == len(key) && bytes.Equal(p, key[:len(p)]) {
+				return value, extent, true, true
+			}
+		}
+	}
+	return nil, false, false, true
+}
+
+// without returns key without the page's prefix; side is -1 or 1 if it has not
+// that prefix, and sorts before or after all keys that have.
+func without(b []byte, key []byte) (suffix []byte, side int, ok bool) {
+	p, ok := prefix(b)
+	if !ok || len(p) == 0 {
+		return key, 0, ok
+	}
+	if len(key) >= len(p) && bytes.Equal(key[:len(p)], p) {
+		return key[len(p):], 0, true
+	}
+	return nil, bytes.Compare(key, p), true
+}
+
+// lowerBound returns the place of the first key in a leaf that is not below key,
+// and whether it is key.
+func lowerBound(b []byte, key []byte) (i int, exact, ok bool) {
+	count, capacity := u16(b, atCount), u16(b, atCap)
+	if b[atKind] != kindLeaf || count > capacity || leafDir(capacity) > len(b) {
+		return 0, false, false
+	}
+	suffix, side, ok := without(b, key)
+	switch {
+	case !ok:
+		return 0, false, false
+	case side < 0:
+		return 0, false, true
+	case side > 0:
+		return count, false, true
+	}
+	slots := headerBytes + capacity
+	heads := slots + 2*capacity
+	h := head(suffix)
+	lo, hi := 0, count
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		at := u32(b, heads+4*mid)
+		if at == h {
+			s, _, _, ok := record(b, slotAt(b, slots, mid))
+			if !ok {
+				return 0, false, false
+			}
+			switch bytes.Compare(s, suffix) {
+			case 0:
+				return mid, true, true
+			case -1:
+				lo = mid + 1
+			default:
+				hi = mid
+			}
+		} else if at < h {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, false, true
+}
+
+// childFor returns the place of the child that key belongs to: the last whose
+// separator is not above it. The separator of the first counts as below all.
+func childFor(b []byte, key []byte) (i int, ok bool) {
+	count, capacity := u16(b, atCount), u16(b, atCap)
+	if b[atKind] != kindInner || count == 0 || count > capacity {
+		return 0, false
+	}
+	d := innerDirOf(capacity)
+	if d.end > len(b) {
+		return 0, false
+	}
+	suffix, side, ok := without(b, key)
+	switch {
+	case !ok:
+		return 0, false
+	case side < 0:
+		return 0, true
+	case side > 0:
+		return count - 1, true
+	}
+	h := head(suffix)
+	// Every 16th head, and then the heads behind the last of those below.
+	block := 0
+	for block+indexEvery < count && u32(b, headerBytes+4*(block/indexEvery+1)) < h {
+		block += indexEvery
+	}
+	i = block
+	end := min(block+indexEvery, count-1)
+	for i < end && u32(b, d.heads+4*(i+1)) < h {
+		i++
+	}
+	for i+1 < count && u32(b, d.heads+4*(i+1)) == h {
+		s, _, _, ok := record(b, slotAt(b, d.slots, i+1))
+		if !ok {
+			return 0, false
+		}
+		if bytes.Compare(s, suffix) > 0 {
+			break
+		}
+		i++
+	}
+	return i, true
+}
+
+// ref is a reference to a page.
+type ref struct {
+	// id is where the page is in the file, as an extent, or, with the bit unwritten
+	// set, the number that it was given when it was made.
+	id uint64
+	// birth is the generation in which the page was made, flags are the page's.
+	birth uint64
+	flags byte
+	// sum is the checksum of what is in the file.
+	sum uint32
+	// hint is the frame that last held it. Not in the file.
+	hint uint32
+}
+
+const unwritten = 1 << 63
+
+func (r ref) isUnwritten() bool { return r.id&unwritten != 0 }
+
+func readRef(b []byte, at int) ref {
+	word := u64(b, at+8)
+	return ref{id: u64(b, at), birth: word >> 8, flags: byte(word), sum: u32(b, at+16), hint: u32(b, at+20)}
+}
+
+func putRef(b []byte, at int, r ref) {
+	putU64(b, at, r.id)
+	putU64(b, at+8, r.birth<<8|uint64(r.flags))
+	putU32(b, at+16, r.sum)
+	putU32(b, at+20, r.hint)
+}
+
+// refAt returns where ref i of an inner page lies.
+func refAt(b []byte, i int) int { return innerDirOf(u16(b, atCap)).refs + refBytes*i }
+
+// entry is what a page is made of.
+type entry struct {
+	key []byte
+	// value is that of a leaf's entry, or, if extent, the place of it.
+	value  []byte
+	extent bool
+	// child is that of an inner page's entry.
+	child ref
+}
+
+// entryAt returns entry i; its key is made of prefix and suffix in scratch, which
+// is returned extended. The value aliases the page. The page must be stable.
+func entryAt(b []byte, i int, scratch []byte) (entry, []byte) {
+	capacity := u16(b, atCap)
+	slots := headerBytes + capacity
+	var e entry
+	if b[atKind] == kindInner {
+		d := innerDirOf(capacity)
+		slots = d.slots
+		e.child = readRef(b, d.refs+refBytes*i)
+	}
+	suffix, value, extent, _ := record(b, slotAt(b, slots, i))
+	from := len(scratch)
+	if b[atKind] == kindLeaf || i > 0 {
+		p, _ := prefix(b)
+		scratch = append(scratch, p...)
+		scratch = append(scratch, suffix...)
+	}
+	e.key = scratch[from:len(scratch):len(scratch)]
+	e.value, e.extent = value, extent
+	return e, scratch
+}
+
+// commonPrefix returns how many bytes all keys begin with, in order as they are.
+// The first separator of an inner page does not count; one key alone has no
+// prefix, so that others can come to it.
+func commonPrefix(kind byte, entries []entry) int {
+	if kind == kindInner && len(entries) > 0 {
+		entries = entries[1:]
+	}
+	if len(entries) < 2 {
+		return 0
+	}
+	a, b := entries[0].key, entries[len(entries)-1].key
+	n := min(len(a), len(b), 1<<16-1)
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
+
+// roundTo rounds n up to a multiple of 1<<shift.
+func roundTo(n int, shift uint) int { return (n + 1<<shift - 1) &^ (1<<shift - 1) }
+
+// builtBytes is the size of a page of the entries without any slack, for slots of
+// that shift.
+func builtBytes(kind byte, entries []entry, shift uint) int {
+	p := commonPrefix(kind, entries)
+	n := dirBytes(kind, len(entries)) + roundTo(p, shift)
+	for i, e := range entries {
+		suffix := 0
+		if kind == kindLeaf || i > 0 {
+			suffix = len(e.key) - p
+		}
+		n += roundTo(recordBytes(suffix, len(e.value), e.extent), shift)
+	}
+	return n
+}
+
+// build makes a page of the entries in b, all of whose bytes it takes: records from
+// the end, in order, the last one last, and room between them and the directory.
+// It fits if builtBytes says so.
+func build(b []byte, kind byte, level int, entries []entry) {
+	shift := shiftFor(len(b))
+	clear(b[:headerBytes])
+	b[atKind], b[atLevel], b[atShift] = kind, byte(level), byte(shift)
+	putU32(b, atSize, uint32(len(b)))
+	p := commonPrefix(kind, entries)
+	capacity := len(entries)
+	if kind == kindLeaf {
+		// The room, divided as the entries that are there divide theirs.
+		used := builtBytes(kind, entries, shift)
+		each := max((used-headerBytes)/max(len(entries), 1), leafEntryBytes+4)
+		capacity = min(capacity+(len(b)-used)/each, 1<<16-1)
+	} else {
+		for slack := min(len(entries)/4+2, 1<<16-1-capacity); slack > 0; slack /= 2 {
+			if used := builtBytes(kind, entries, shift) - dirBytes(kind, capacity); dirBytes(kind, capacity+slack)+used <= len(b) {
+				capacity += slack
+				break
+			}
+		}
+	}
+	putU16(b, atCount, len(entries))
+	putU16(b, atCap, capacity)
+	var pre []byte
+	if n := len(entries); n > 0 {
+		pre = entries[n-1].key[:p]
+	}
+	at := len(b) - roundTo(p, shift)
+	at &^= 1<<shift - 1
+	copy(b[at:], pre)
+	putU16(b, atPrefixLen, p)
+	putU32(b, atPrefix, uint32(at))
+	d := innerDirOf(capacity)
+	slots := headerBytes + capacity
+	heads := slots + 2*capacity
+	if kind == kindInner {
+		slots, heads = d.slots, d.heads
+	}
+	var flags byte
+	for i := len(entries) - 1; i >= 0; i-- {
+		e := entries[i]
+		var suffix []byte
+		if kind == kindLeaf || i > 0 {
+			suffix = e.key[p:]
+		}
+		at -= roundTo(recordBytes(len(suffix), len(e.value), e.extent), shift)
+		putRecord(b, at, suffix, e.value, e.extent)
+		putU16(b, slots+2*i, at>>shift)
+		putU32(b, heads+4*i, head(suffix))
+		if kind == kindInner {
+			putRef(b, d.refs+refBytes*i, e.child)
+			if i%indexEvery == 0 {
+				putU32(b, headerBytes+4*(i/indexEvery), head(suffix))
+			}
+			flags |= e.child.flags
+		} else {
+			b[headerBytes+i] = fingerprint(e.key)
+			if e.extent {
+				flags |= flagExtents
+			}
+		}
+	}
+	b[atFlags] = flags
+	putU32(b, atHeap, uint32(at))
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package cowbtree
+
+const raceEnabled = false

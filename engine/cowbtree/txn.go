@@ -1,0 +1,542 @@
+package cowbtree
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"slices"
+
+	"github.com/orbit-persistence/orbit/engine"
+)
+
+// txn makes the next tree from the newest one, which stays as it is. Its pages are
+// nobody else's until it is published. Under mu.
+type txn struct {
+	*Engine
+	// first is below the numbers of the transaction's own pages.
+	first uint64
+	root  root
+	fresh []ref
+	dead  []dead
+	taken []extentRef
+	// spilled are the pages that were written before the transaction was published.
+	spilled []extent
+	// settled is how many of fresh there were at the last spill.
+	settled int
+	// cut, if not 0, is the sector behind which pages are to be moved away.
+	cut int64
+	// last is the key put last, by which ascending keys are known.
+	last []byte
+}
+
+// scratch is memory that transactions use again.
+type scratch struct {
+	txn     txn
+	pages   [32][]byte
+	entries []entry
+	keys    []byte
+	value   []byte
+}
+
+func (e *Engine) begin() *txn {
+	e.cache.mu.Lock()
+	first := e.cache.lastID
+	e.cache.mu.Unlock()
+	t := &e.scratch.txn
+	*t = txn{Engine: e, first: first, root: *e.root.Load(), fresh: t.fresh[:0], dead: t.dead[:0], taken: t.taken[:0], spilled: t.spilled[:0], last: e.lastKey}
+	return t
+}
+
+// owns reports whether the page is one of the transaction's own, that is still in
+// memory alone.
+func (t *txn) owns(r ref) bool {
+	return r.isUnwritten() && r.id&^unwritten > t.first
+}
+
+// abort forgets the transaction.
+func (t *txn) abort() {
+	for _, r := range t.fresh {
+		t.cache.drop(r.hint, r.id)
+	}
+	for _, x := range t.taken {
+		t.giveExtent(x)
+	}
+	for _, x := range t.spilled {
+		t.space.give(x)
+	}
+}
+
+func (t *txn) giveExtent(x extentRef) {
+	where := extentOf(x.id)
+	delete(t.young, where.at)
+	t.space.give(where)
+}
+
+// publish makes the transaction's tree the newest.
+func (t *txn) publish() {
+	e := t.Engine
+	e.lastKey = t.last
+	if t.root.ref.id != e.root.Load().ref.id {
+		next := t.root
+		e.root.Store(&next)
+		e.history.changed = true
+	}
+	for _, d := range t.dead {
+		e.history.bury(d)
+	}
+}
+
+// supersede notes that a page is not in the tree any more.
+func (t *txn) supersede(r ref) {
+	if t.owns(r) {
+		t.cache.drop(r.hint, r.id) // nobody else has seen it
+		return
+	}
+	t.dead = append(t.dead, dead{id: r.id, birth: r.birth, hint: r.hint})
+}
+
+// forget notes that a value is not in the tree any more.
+func (t *txn) forget(place []byte) {
+	x := readExtentRef(place)
+	for i, y := range t.taken {
+		if y.id == x.id {
+			t.taken = slices.Delete(t.taken, i, i+1)
+			t.giveExtent(x)
+			return
+		}
+	}
+	t.dead = append(t.dead, dead{id: x.id, birth: x.birth, extent: true})
+}
+
+// page returns a page that nobody changes while the transaction looks at it: its
+// own, or a copy in the scratch of that level.
+func (t *txn) page(r ref, level int) ([]byte, error) {
+	if t.owns(r) {
+		return t.cache.frame(r.hint).page(), nil
+	}
+	b := grow(t.scratch.pages[level], maxPageBytes)
+	t.scratch.pages[level] = b
+	return t.copyOf(r, b)
+}
+
+// copyOf copies the page of a reference into b, and returns it.
+func (e *Engine) copyOf(r ref, b []byte) ([]byte, error) {
+	for {
+		f := e.cache.frame(r.hint)
+		if f != nil {
+			if v := f.version.Load(); v&1 == 0 && f.is(r.id) {
+				p := f.bytes(classOf(r.hint))
+				n := copy(b, p)
+				if f.version.Load() == v {
+					f.use(leafChances)
+					return b[:n], nil
+				}
+			}
+		}
+		if r.isUnwritten() {
+			// It is being written; its frame stays.
+			runtime.Gosched()
+			continue
+		}
+		f, err := e.load(r)
+		if err != nil {
+			return nil, err
+		}
+		r.hint = f.handle
+	}
+}
+
+// make puts a new page of the entries into the tree.
+func (t *txn) make(kind byte, level int, entries []entry) (ref, error) {
+	size := max(t.pageBytes, minPageBytes)
+	for builtBytes(kind, entries, shiftFor(size)) > size {
+		if size *= 2; size > maxPageBytes {
+			return ref{}, fmt.Errorf("%w: a page of %d entries needs more than %d bytes", engine.ErrTooLarge, len(entries), maxPageBytes)
+		}
+	}
+	f, err := t.cache.take(size)
+	if err != nil {
+		return ref{}, err
+	}
+	build(f.page(), kind, level, entries)
+	return t.born(f), nil
+}
+
+func (t *txn) born(f *frame) ref {
+	r := t.cache.born(f, t.history.generation)
+	t.fresh = append(t.fresh, r)
+	t.counters.pagesBorn.Add(1)
+	if t.patching && f.level > 0 {
+		t.patchPage(f)
+	}
+	return r
+}
+
+// makePages makes as many pages of the entries as it takes, and returns them with
+// their separators; that of the first is its first key. The entry at place was
+// added last.
+func (t *txn) makePages(out []entry, kind byte, level int, entries []entry, place int, ascending bool) ([]entry, error) {
+	if len(entries) == 0 {
+		return out, nil
+	}
+	size := max(t.pageBytes, minPageBytes)
+	least := 1
+	if kind == kindInner {
+		least = 2
+	}
+	if len(entries) < 2*least || len(entries) <= t.maxKeys && builtBytes(kind, entries, shiftFor(size)) <= size {
+		r, err := t.make(kind, level, entries)
+		return append(out, entry{key: entries[0].key, child: r}), err
+	}
+	at := len(entries) - 1
+	if !ascending || place != at || kind == kindInner {
+		at = halfOf(entries)
+	}
+	if ascending && kind == kindInner && place == len(entries)-1 {
+		at = len(entries) - 2
+	}
+	at = min(max(at, least), len(entries)-least)
+	from := len(out)
+	out, err := t.makePages(out, kind, level, entries[:at], place, ascending)
+	if err != nil {
+		return out, err
+	}
+	middle := len(out)
+	out, err = t.makePages(out, kind, level, entries[at:], place-at, ascending)
+	if err == nil && kind == kindLeaf && middle > from && middle < len(out) {
+		out[middle].key = separator(entries[at-1].key, entries[at].key)
+	}
+	return out, err
+}
+
+// halfOf returns where to split entries so that both parts are as large.
+func halfOf(entries []entry) int {
+	total := 0
+	for _, e := range entries {
+		total += len(e.key) + len(e.value) + leafEntryBytes
+	}
+	sum := 0
+	for i, e := range entries {
+		n := len(e.key) + len(e.value) + leafEntryBytes
+		if sum+n/2 >= total/2 && i > 0 {
+			return i
+		}
+		sum += n
+	}
+	return len(entries) - 1
+}
+
+// separator returns the shortest key above a and not above b.
+func separator(a, b []byte) []byte {
+	n := 0
+	for n < len(a) && a[n] == b[n] {
+		n++
+	}
+	return b[:n+1]
+}
+
+// entries returns the entries of a page, in scratch that the next call takes again.
+// The keys are copies, the values alias the page.
+func (t *txn) entries(b []byte) []entry {
+	list, keys := t.scratch.entries[:0], t.scratch.keys[:0]
+	count := pageCount(b)
+	need := 0
+	p, _ := prefix(b)
+	need = count*len(p) + len(b)
+	if cap(keys) < need {
+		keys = make([]byte, 0, 2*need)
+	}
+	for i := range count {
+		var x entry
+		x, keys = entryAt(b, i, keys)
+		list = append(list, x)
+	}
+	t.scratch.entries, t.scratch.keys = list, keys
+	return list
+}
+
+// change is one operation on a key.
+type change struct {
+	key, value []byte
+	extent     bool
+	remove     bool
+}
+
+// apply carries a change out. On an error the transaction must be aborted.
+func (t *txn) apply(c *change) error {
+	out, same, err := t.applyTo(t.root.ref, t.root.level, c, true)
+	if err != nil || same {
+		return err
+	}
+	if err := t.replaceRoot(out); err != nil {
+		return err
+	}
+	if !c.remove {
+		t.last = append(t.last[:0], c.key...)
+	}
+	return nil
+}
+
+// replaceRoot makes a tree of what came in the place of the root.
+func (t *txn) replaceRoot(out []entry) error {
+	level := t.root.level
+	for len(out) > 1 {
+		level++
+		own := slices.Clone(out)
+		var err error
+		if out, err = t.makePages(nil, kindInner, level, own, len(own)-1, false); err != nil {
+			return err
+		}
+	}
+	if len(out) == 0 {
+		r, err := t.make(kindLeaf, 0, nil)
+		t.root = root{ref: r}
+		return err
+	}
+	t.root = root{ref: out[0].child, level: level}
+	// A root with one child is no use.
+	for t.root.level > 0 {
+		b, err := t.page(t.root.ref, t.root.level)
+		if err != nil {
+			return err
+		}
+		if pageCount(b) > 1 {
+			break
+		}
+		old := t.root.ref
+		t.root = root{ref: readRef(b, refAt(b, 0)), level: t.root.level - 1}
+		t.supersede(old)
+	}
+	return nil
+}
+
+// applyTo carries a change out below a page, and returns what comes in its place;
+// same says that it stays. rightmost says that no page of its level is behind it.
+func (t *txn) applyTo(r ref, level int, c *change, rightmost bool) (out []entry, same bool, err error) {
+	if level == 0 {
+		return t.applyToLeaf(r, c, rightmost)
+	}
+	b, err := t.page(r, level)
+	if err != nil {
+		return nil, false, err
+	}
+	i, ok := childFor(b, c.key)
+	if !ok {
+		return nil, false, t.damaged(r)
+	}
+	child := readRef(b, refAt(b, i))
+	out, same, err = t.applyTo(child, level-1, c, rightmost && i == pageCount(b)-1)
+	if err != nil || same {
+		return nil, same, err
+	}
+	n := 1
+	if c.remove && len(out) == 1 {
+		if i, n, out, err = t.merge(b, i, level, out); err != nil {
+			return nil, false, err
+		}
+	}
+	return t.replace(r, b, level, i, n, out)
+}
+
+func (t *txn) damaged(r ref) error {
+	return fmt.Errorf("%w: page %#x in memory is not whole; this is a defect of the engine or of the memory", engine.ErrCorrupt, r.id)
+}
+
+func (t *txn) applyToLeaf(r ref, c *change, rightmost bool) (out []entry, same bool, err error) {
+	b, err := t.page(r, 0)
+	if err != nil {
+		return nil, false, err
+	}
+	i, exact, ok := lowerBound(b, c.key)
+	if !ok {
+		return nil, false, t.damaged(r)
+	}
+	if c.remove && !exact {
+		return nil, true, nil
+	}
+	if exact {
+		if _, value, extent, _ := record(b, slotAt(b, slotOfLeaf(b, u16(b, atCap)), i)); extent {
+			t.forget(value)
+		}
+	}
+	fits := func(b []byte) bool {
+		return c.remove || hasRoom(b, i, exact, c.key, len(c.value), c.extent, t.maxKeys)
+	}
+	edit := func(b []byte) {
+		if c.remove {
+			removeFromLeaf(b, i)
+		} else {
+			putInLeaf(b, i, exact, c.key, c.value, c.extent)
+		}
+	}
+	if t.owns(r) {
+		if fits(b) {
+			edit(b)
+			r.flags = b[atFlags]
+			return []entry{{child: r}}, !c.remove && r.flags&flagExtents == 0, nil
+		}
+	} else if f, err := t.cache.take(max(t.pageBytes, frameBytesFor(b))); err != nil {
+		return nil, false, err
+	} else if p := f.page(); copyPage(p, b) && fits(p) {
+		edit(p)
+		t.supersede(r)
+		return []entry{{child: t.born(f)}}, false, nil
+	} else {
+		t.cache.give(f)
+	}
+	// The page must be built anew, or be split.
+	list := t.entries(b)
+	switch {
+	case c.remove:
+		list = slices.Delete(list, i, i+1)
+	case exact:
+		list[i].value, list[i].extent = c.value, c.extent
+	default:
+		list = slices.Insert(list, i, entry{key: c.key, value: c.value, extent: c.extent})
+		t.scratch.entries = list
+	}
+	ascending := rightmost || i > 0 && bytes.Equal(list[i-1].key, t.last)
+	if t.owns(r) && len(list) > 0 && len(list) <= t.maxKeys && builtBytes(kindLeaf, list, shiftFor(len(b))) <= len(b) {
+		// In its place, by way of a copy, since the values lie in it.
+		p := grow(t.scratch.pages[0], len(b))
+		t.scratch.pages[0] = p[:cap(p)]
+		build(p, kindLeaf, 0, list)
+		copy(b, p)
+		r.flags = b[atFlags]
+		return []entry{{child: r}}, false, nil
+	}
+	out, err = t.makePages(nil, kindLeaf, 0, list, i, ascending)
+	if err != nil {
+		return nil, false, err
+	}
+	keepKeys(out)
+	t.supersede(r)
+	return out, false, nil
+}
+
+// frameBytesFor is the size of a frame for a page in use.
+func frameBytesFor(b []byte) int {
+	return minPageBytes << frameClass(max(int(u32(b, atSize)), 1))
+}
+
+// keepKeys makes separators that outlive the scratch.
+func keepKeys(out []entry) {
+	for i := range out {
+		out[i].key = bytes.Clone(out[i].key)
+		out[i].value = nil
+	}
+}
+
+// replace puts entries in the place of n children from i on of an inner page.
+func (t *txn) replace(r ref, b []byte, level, i, n int, out []entry) ([]entry, bool, error) {
+	own := t.owns(r)
+	if len(out) > 0 && (len(out) <= 2 || n > 1) {
+		if own {
+			if t.replaceIn(b, i, n, out) {
+				r.flags = b[atFlags]
+				return []entry{{child: r}}, r.flags == 0, nil
+			}
+		} else {
+			f, err := t.cache.take(max(t.pageBytes, frameBytesFor(b)))
+			if err != nil {
+				return nil, false, err
+			}
+			if p := f.page(); copyPage(p, b) && t.replaceIn(p, i, n, out) {
+				t.supersede(r)
+				return []entry{{child: t.born(f)}}, false, nil
+			}
+			t.cache.give(f)
+		}
+	}
+	list := t.entries(b)
+	if len(out) > 0 {
+		out[0].key = list[i].key
+	}
+	list = slices.Replace(list, i, i+n, out...)
+	t.scratch.entries = list
+	// The child that came last is where more may come.
+	place := i + len(out) - 1
+	made, err := t.makePages(nil, kindInner, level, list, place, place == len(list)-1)
+	if err != nil {
+		return nil, false, err
+	}
+	keepKeys(made)
+	t.supersede(r)
+	return made, false, nil
+}
+
+// replaceIn does the same in its place, and reports false, having done nothing, if
+// there is no room.
+func (t *txn) replaceIn(b []byte, i, n int, out []entry) bool {
+	switch {
+	case n == 2 && len(out) == 1:
+		setChild(b, i, out[0].child)
+		removeChild(b, i+1)
+		return true
+	case n == 1 && len(out) == 1:
+		setChild(b, i, out[0].child)
+		return true
+	case n == 1 && len(out) == 2:
+		if !insertChild(b, i+1, out[1].key, out[1].child, t.maxKeys) {
+			return false
+		}
+		setChild(b, i, out[0].child)
+		return true
+	}
+	return false
+}
+
+// merge joins the page that came in the place of child i with the one beside it, if
+// it has become small, and both fit into one. It returns which children are to be
+// replaced, and by what.
+func (t *txn) merge(b []byte, i, level int, out []entry) (int, int, []entry, error) {
+	small, err := t.page(out[0].child, level-1)
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	size := max(t.pageBytes, minPageBytes)
+	if liveBytes(small) >= size/4 && !(small[atKind] == kindInner && pageCount(small) < 2) {
+		return i, 1, out, nil
+	}
+	if pageCount(small) == 0 {
+		t.supersede(out[0].child)
+		return i, 1, nil, nil
+	}
+	if pageCount(b) < 2 {
+		return i, 1, out, nil
+	}
+	left := i
+	if i == pageCount(b)-1 {
+		left = i - 1
+	}
+	other := left
+	if left == i {
+		other = i + 1
+	}
+	// The scratch of this level may hold the small page; the other is copied apart.
+	r := readRef(b, refAt(b, other))
+	beside, err := t.copyOf(r, make([]byte, maxPageBytes))
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	if liveBytes(small)+liveBytes(beside) > size*3/4 || pageCount(small)+pageCount(beside) > t.maxKeys {
+		return i, 1, out, nil
+	}
+	first, second := small, beside
+	if other == left {
+		first, second = beside, small
+	}
+	sep, _ := entryAt(b, left+1, nil)
+	list := t.join(first, second, sep.key)
+	kind := first[atKind]
+	if builtBytes(kind, list, shiftFor(size)) > size {
+		return i, 1, out, nil
+	}
+	made, err := t.make(kind, level-1, list)
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	t.supersede(out[0].child)
+	t.supersede(r)
+	return left, 2, []entry{{child: made}}, nil
+}

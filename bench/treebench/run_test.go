@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 
 var tinySizes = sizes{
 	records: 1000, paged: 20_000, curve: []int{500, 1000, 3000},
-	held: 1000, heldPeers: 500, overwrites: 2, replayed: 2000,
+	held: 10_000, heldPeers: 500, overwrites: 3, replayed: 2000,
 	gets: 1000, puts: 500, snapshots: 20, named: 3,
 	window: 20 * time.Millisecond, loop: 10 * time.Millisecond,
 }

@@ -1,5 +1,7 @@
 package report
 
+import "strconv"
+
 // Gauges is a drawing of figures against their bounds.
 type Gauges struct {
 	Title, Detail string
@@ -17,8 +19,8 @@ type Gauge struct {
 // bound, what is right of it misses it.
 func (g Gauges) SVG() []byte {
 	const top, left, pitch = 62.0, 430.0, 19.0
-	p := &plot{title: g.Title, detail: g.Detail, width: 920, height: top + pitch*float64(len(g.Rows)) + 34}
-	right, bottom := p.width-110, top+pitch*float64(len(g.Rows))
+	p := &plot{title: g.Title, detail: g.Detail, width: 1000, height: top + pitch*float64(len(g.Rows)) + 34}
+	right, bottom := p.width-190, top+pitch*float64(len(g.Rows))
 	shares := []float64{0.5, 2}
 	for _, row := range g.Rows {
 		if row.Share > 0 && isFigure(row.Share) {
@@ -32,7 +34,7 @@ func (g Gauges) SVG() []byte {
 		class := "gr2"
 		if whole[i] {
 			class = "gr"
-			p.text(x.at(v), bottom+16, "dim s", "middle", times(v))
+			p.text(x.at(v), bottom+16, "dim s", "middle", strconv.FormatFloat(v, 'g', -1, 64)+"×")
 		}
 		p.line(x.at(v), top-6, x.at(v), bottom, class)
 	}

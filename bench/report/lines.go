@@ -81,7 +81,7 @@ func (p *plot) lines(panel LinesPanel, engines []engine, x0, y0 float64) {
 	slices.Sort(sizes)
 	for _, size := range slices.Compact(sizes) {
 		p.line(x.at(size), top, x.at(size), bottom, "gr")
-		p.text(x.at(size), bottom+18, "dim s", "middle", scaled(size, 1000, "", "k", "M", "G"))
+		p.text(x.at(size), bottom+18, "dim s", "middle", axisText(scaled(size, 1000, "", "k", "M", "G")))
 	}
 	p.line(left, bottom, right, bottom, "ax")
 	if panel.Bound > 0 {

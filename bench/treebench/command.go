@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -18,7 +17,6 @@ import (
 
 	"github.com/orbit-persistence/orbit/bench"
 	"github.com/orbit-persistence/orbit/bench/result"
-	"golang.org/x/term"
 )
 
 // Command measures the tree and writes the tables and the pictures.
@@ -66,31 +64,14 @@ func (c *Command) Run() error {
 
 // Measure runs the sections. A bench.UsageError means that the call is at fault,
 // and nothing was measured; every other error ended the run.
-func (c *Command) Measure(ctx context.Context) (found *Result, err error) {
+func (c *Command) Measure(ctx context.Context) (*Result, error) {
 	r, chosen, err := c.plan()
 	if err != nil {
 		return nil, err
 	}
-	if r.dir, err = os.MkdirTemp(c.Dir, "orbit-tree-"); err != nil {
+	if err := r.measure(ctx, c.Dir, chosen); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
-	r.progress = newProgress(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())))
-	defer r.progress.close()
-	for i, s := range chosen {
-		r.progress.prefix = fmt.Sprintf("%d/%d  ", i+1, len(chosen))
-		if !r.fits(s.name+" ("+s.key+")", 0) {
-			continue
-		}
-		if err := s.measure(r, ctx); err != nil {
-			if ctx.Err() != nil {
-				return nil, fmt.Errorf("interrupted; nothing is written: %w", ctx.Err())
-			}
-			return nil, fmt.Errorf("%s: %w", s.name, err)
-		}
-	}
-	r.Goals = r.judge(goalsOf(r.sizes, r.rocksdb()))
-	r.Seconds = time.Since(r.started).Seconds()
 	return &r.Result, nil
 }
 

@@ -87,7 +87,7 @@ func goalsOf(s sizes, rocksdb string) []Goal {
 
 		{sectionSpace, "data file after random load in batches of 100 ÷ keys and values", own(figureDiskBatches), Ref{}, 1.3, 0, "×"},
 		{sectionSpace, "data file after random load one by one ÷ keys and values", own(figureDiskSingly), Ref{}, 1.3, 0, "×"},
-		{sectionSpace, fmt.Sprintf("growth of the data file under a snapshot held through %d × overwrite ÷ without it", s.overwrites), own(figureHeldGrowth), Ref{}, 2, 0, "×"},
+		{sectionSpace, fmt.Sprintf("growth of the data file, snapshot held through %d × overwrite ÷ not", s.overwrites), own(figureHeldGrowth), Ref{}, 2, 0, "×"},
 
 		{sectionPaged, "anonymous memory beyond 1.1 × cache", own(figureRSSAnon), Ref{}, 48, 0, "MiB"},
 		{sectionPaged, "pages read per uniform get, beyond inner nodes", own(figureLeafReads), Ref{}, 1.1, 0, "pages"},

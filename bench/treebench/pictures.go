@@ -26,7 +26,7 @@ func (r *Result) gauges() report.Gauges {
 		g.Detail = "A QUICK RUN, not for figures; " + g.Detail
 	}
 	for _, o := range r.Goals {
-		g.Rows = append(g.Rows, report.Gauge{Text: o.text(), Value: o.measured(), Share: o.share()})
+		g.Rows = append(g.Rows, report.Gauge{Text: o.text(), Value: o.measured() + ", " + o.bound(), Share: o.share()})
 	}
 	return g
 }

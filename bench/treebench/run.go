@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"github.com/orbit-persistence/orbit/bench"
 	"github.com/orbit-persistence/orbit/engine"
+	"golang.org/x/term"
 )
 
 // run is a run under way.
@@ -40,6 +42,31 @@ var sections = []section{
 	{"held", sectionSpace, (*run).held},
 	{"paged", sectionPaged, (*run).paged},
 	{"growth", sectionGrowth, (*run).growth},
+}
+
+// measure runs the sections in a directory of its own below parent, and judges.
+func (r *run) measure(ctx context.Context, parent string, chosen []section) (err error) {
+	if r.dir, err = os.MkdirTemp(parent, "orbit-tree-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
+	r.progress = newProgress(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())))
+	defer r.progress.close()
+	for i, s := range chosen {
+		r.progress.prefix = fmt.Sprintf("%d/%d  ", i+1, len(chosen))
+		if !r.fits(s.name+" ("+s.key+")", 0) {
+			continue
+		}
+		if err := s.measure(r, ctx); err != nil {
+			if ctx.Err() != nil {
+				return fmt.Errorf("interrupted; nothing is written: %w", ctx.Err())
+			}
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	r.Goals = r.judge(goalsOf(r.sizes, r.rocksdb()))
+	r.Seconds = time.Since(r.started).Seconds()
+	return nil
 }
 
 // all are the engine of the goals, then its peers.

@@ -85,6 +85,10 @@ func (r *run) held(ctx context.Context) error {
 
 func (r *run) heldBy(ctx context.Context, which subject, records int) (err error) {
 	c := memoryConfig(records)
+	// About once for each overwrite of everything, as the default of 128 MiB is for
+	// a million records: at any size it is the data file that is measured, not the
+	// log.
+	c.CheckpointBytes = max(int64(records)*bench.UniformRecordBytes, 1*mib)
 	all, done, err := r.stores([]subject{which}, records, c)
 	if err != nil {
 		return err
@@ -101,6 +105,9 @@ func (r *run) heldBy(ctx context.Context, which subject, records int) (err error
 		with, before, err := r.overwritten(ctx, s, c, true)
 		if err != nil {
 			return err
+		}
+		if with <= 0 {
+			return fmt.Errorf("the data did not grow under a held snapshot: the overwrites did not reach it")
 		}
 		r.add(sectionSpace, "data after overwrites under a held snapshot", s.name, "× keys and values", (before+with)/logical)
 		// A store that does not grow without a snapshot is counted as one page.

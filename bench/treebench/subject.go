@@ -21,6 +21,9 @@ type config struct {
 	Class engine.Durability `json:"class"`
 	// Direct reads past the page cache, where the engine can.
 	Direct bool `json:"direct,omitempty"`
+	// CheckpointBytes is how much may be logged before it is written to the data
+	// file, for engines that have such a bound; 0 is the engine's own.
+	CheckpointBytes int64 `json:"checkpoint_bytes,omitempty"`
 	// KeepLog leaves everything in the log, so that all of it is there to replay.
 	KeepLog bool `json:"keep_log,omitempty"`
 }
@@ -50,7 +53,7 @@ var subjects = []subject{
 	{
 		name: "cowbtree", tree: true, log: "log/*", logs: true, direct: true,
 		open: func(dir string, c config) (engine.Engine, error) {
-			o := cowbtree.Options{CacheBytes: c.CacheBytes, Direct: c.Direct}
+			o := cowbtree.Options{CacheBytes: c.CacheBytes, Direct: c.Direct, CheckpointBytes: c.CheckpointBytes}
 			if c.KeepLog {
 				o.CheckpointBytes = keptLogBytes
 			}

@@ -54,7 +54,7 @@ func (e *Engine) checkpointAlone(ctx context.Context) error {
 	defer e.mu.Unlock()
 	defer e.settled.Broadcast()
 	if err != nil {
-		e.troubled = fmt.Errorf("checkpoint: %w", err)
+		e.troubled = fmt.Errorf("checkpoint: %w", e.refused(err))
 		return e.troubled
 	}
 	e.troubled = nil

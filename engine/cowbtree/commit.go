@@ -326,6 +326,15 @@ func (e *Engine) fail(cause error) error {
 	return e.failed
 }
 
+// refused returns what a write to the data file that failed means: nobody knows what
+// a device that refuses one has of it, but for a full one. Under mu.
+func (e *Engine) refused(err error) error {
+	if errors.Is(err, engine.ErrNoSpace) {
+		return err
+	}
+	return e.fail(err)
+}
+
 func isUnsupported(err error) bool { return errors.Is(err, engine.ErrUnsupported) }
 
 // Sync implements engine.Engine.

@@ -114,11 +114,11 @@ func (t *txn) joinLeaves(from, upper []byte) ([]byte, error) {
 		live := 0
 		var pages [][]byte
 		for i := at; i < end; i++ {
-			p, err := t.copyOf(readRef(b, refAt(b, i)), make([]byte, minPageBytes))
+			p, err := t.copyOf(readRef(b, refAt(b, i)), make([]byte, t.pageBytes), via{})
 			if err != nil {
 				return nil, 0, err
 			}
-			if len(p) > minPageBytes || u16(p, atCount) == 0 {
+			if len(p) > t.pageBytes || u16(p, atCount) == 0 {
 				end = i
 				break
 			}
@@ -204,7 +204,7 @@ func (t *txn) moveLeaf(r ref, cut int64) (ref, error) {
 	if !behind(r, cut) && r.flags&flagExtents == 0 {
 		return r, nil
 	}
-	b, err := t.copyOf(r, make([]byte, maxPageBytes))
+	b, err := t.copyOf(r, make([]byte, maxPageBytes), via{})
 	if err != nil {
 		return r, err
 	}
@@ -262,6 +262,7 @@ func (t *txn) eachParent(from []byte, change func(b []byte, at int) ([]entry, in
 		end := i + 1
 		if level > 1 {
 			var same bool
+			t.via[level-1] = via{r, refAt(b, i)}
 			if out, same, err = visit(readRef(b, refAt(b, i)), level-1); err != nil {
 				return nil, false, err
 			}

@@ -46,10 +46,12 @@ func (t *txn) cutRange(r ref, level int, lower, upper []byte) (out []entry, same
 			list = append(list, x)
 		case k > i && k < j:
 			same = false
+			t.via[level-1] = via{r, refAt(b, k)}
 			if err := t.discard(x.child, level-1); err != nil {
 				return nil, false, err
 			}
 		default:
+			t.via[level-1] = via{r, refAt(b, k)}
 			below, unchanged, err := t.cutRange(x.child, level-1, lower, upper)
 			if err != nil {
 				return nil, false, err
@@ -159,6 +161,7 @@ func (t *txn) discard(r ref, level int) error {
 		}
 		for i := range pageCount(b) {
 			if level > 0 {
+				t.via[level-1] = via{r, refAt(b, i)}
 				if err := t.discard(readRef(b, refAt(b, i)), level-1); err != nil {
 					return err
 				}

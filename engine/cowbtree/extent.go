@@ -56,13 +56,13 @@ func (e *Engine) readExtent(x extentRef, dst []byte) ([]byte, error) {
 func (e *Engine) writeExtent(value []byte) (extentRef, error) {
 	where, err := e.room(sectors(len(value)), sectors(len(value)))
 	if err != nil {
-		return extentRef{}, err
+		return extentRef{}, e.refused(err)
 	}
 	b := vfs.AlignedBuffer(int(where.n)*sectorBytes, max(e.align.Memory, 1))
 	copy(b, value)
 	if _, err := e.data.WriteAt(b, where.at*sectorBytes, vfs.Plain); err != nil {
 		e.space.give(where)
-		return extentRef{}, err
+		return extentRef{}, e.refused(err)
 	}
 	e.young[where.at] = where.n
 	return extentRef{id: where.id(), bytes: uint32(len(value)), sum: checksum.Of(value), birth: e.history.generation}, nil

@@ -131,7 +131,7 @@ func (e *Engine) buryTree(r ref, level int, after uint64) error {
 		return nil
 	}
 	if level > 0 || r.flags&flagExtents != 0 {
-		b, err := e.copyOf(r, make([]byte, maxPageBytes))
+		b, err := e.copyOf(r, make([]byte, maxPageBytes), via{})
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
+	"unsafe"
 
 	"github.com/orbit-persistence/orbit/engine"
 )
@@ -21,6 +23,8 @@ type txn struct {
 	taken []extentRef
 	// spilled are the pages that were written before the transaction was published.
 	spilled []extent
+	// via is, for each level, where the reference to the page there was found.
+	via [32]via
 	// settled is how many of fresh there were at the last spill.
 	settled int
 	// cut, if not 0, is the sector behind which pages are to be moved away.
@@ -116,16 +120,27 @@ func (t *txn) page(r ref, level int) ([]byte, error) {
 	}
 	b := grow(t.scratch.pages[level], maxPageBytes)
 	t.scratch.pages[level] = b
-	return t.copyOf(r, b)
+	b, err := t.copyOf(r, b, t.via[level])
+	if rt := t.Engine.root.Load(); rt.ref.id == t.root.ref.id {
+		t.root.ref.hint = rt.ref.hint
+	}
+	return b, err
+}
+
+// via is where a reference was found: in the page of another one, at an offset.
+type via struct {
+	parent ref
+	at     int
 }
 
 // copyOf copies the page of a reference into b, and returns it.
-func (e *Engine) copyOf(r ref, b []byte) ([]byte, error) {
+func (e *Engine) copyOf(r ref, b []byte, from via) ([]byte, error) {
 	for {
 		f := e.cache.frame(r.hint)
 		if f != nil {
 			if v := f.version.Load(); v&1 == 0 && f.is(r.id) {
 				p := f.bytes(classOf(r.hint))
+				b = grow(b, len(p))
 				n := copy(b, p)
 				if f.version.Load() == v {
 					f.use(leafChances)
@@ -143,7 +158,24 @@ func (e *Engine) copyOf(r ref, b []byte) ([]byte, error) {
 			return nil, err
 		}
 		r.hint = f.handle
+		e.hint(from, r)
 	}
+}
+
+// hint notes, where a reference was found, in which frame its page is now.
+func (e *Engine) hint(from via, r ref) {
+	if rt := e.root.Load(); rt.ref.id == r.id {
+		e.root.CompareAndSwap(rt, &root{ref: r, level: rt.level})
+	}
+	f := e.cache.frame(from.parent.hint)
+	if f == nil || from.parent.id == 0 {
+		return
+	}
+	v := f.lock()
+	if b := f.page(); f.is(from.parent.id) && from.at+refBytes <= len(b) && u64(b, from.at) == r.id {
+		atomic.StoreUint32((*uint32)(unsafe.Pointer(&b[from.at+20])), r.hint)
+	}
+	f.restore(v)
 }
 
 // make puts a new page of the entries into the tree.
@@ -325,13 +357,14 @@ func (t *txn) applyTo(r ref, level int, c *change, rightmost bool) (out []entry,
 		return nil, false, t.damaged(r)
 	}
 	child := readRef(b, refAt(b, i))
+	t.via[level-1] = via{r, refAt(b, i)}
 	out, same, err = t.applyTo(child, level-1, c, rightmost && i == pageCount(b)-1)
 	if err != nil || same {
 		return nil, same, err
 	}
 	n := 1
 	if c.remove && len(out) == 1 {
-		if i, n, out, err = t.merge(b, i, level, out); err != nil {
+		if i, n, out, err = t.merge(r, b, i, level, out); err != nil {
 			return nil, false, err
 		}
 	}
@@ -489,7 +522,7 @@ func (t *txn) replaceIn(b []byte, i, n int, out []entry) bool {
 // merge joins the page that came in the place of child i with the one beside it, if
 // it has become small, and both fit into one. It returns which children are to be
 // replaced, and by what.
-func (t *txn) merge(b []byte, i, level int, out []entry) (int, int, []entry, error) {
+func (t *txn) merge(at ref, b []byte, i, level int, out []entry) (int, int, []entry, error) {
 	small, err := t.page(out[0].child, level-1)
 	if err != nil {
 		return 0, 0, nil, err
@@ -515,7 +548,7 @@ func (t *txn) merge(b []byte, i, level int, out []entry) (int, int, []entry, err
 	}
 	// The scratch of this level may hold the small page; the other is copied apart.
 	r := readRef(b, refAt(b, other))
-	beside, err := t.copyOf(r, make([]byte, maxPageBytes))
+	beside, err := t.copyOf(r, make([]byte, maxPageBytes), via{at, refAt(b, other)})
 	if err != nil {
 		return 0, 0, nil, err
 	}

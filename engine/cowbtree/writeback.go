@@ -199,7 +199,7 @@ func (t *txn) spill() error {
 	}
 	if err != nil {
 		t.attempt.runs = t.attempt.runs[:runs] // of a transaction that will be aborted
-		return err
+		return t.refused(err)
 	}
 	t.root.ref = root
 	for _, r := range w.written {

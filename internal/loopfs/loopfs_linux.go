@@ -214,27 +214,33 @@ func (d *Disk) Truncate(bytes int64) error {
 // Fill takes all room of the mounted file system but that many bytes, in a file
 // that Empty removes. It may be called again with less.
 func (d *Disk) Fill(leave int64) error {
-	var st unix.Statfs_t
-	if err := unix.Statfs(d.path, &st); err != nil {
-		return fmt.Errorf("room of %s: %w", d.path, err)
-	}
 	f, err := os.OpenFile(d.ballast(), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
+	for range 8 {
+		var st unix.Statfs_t
+		if err := unix.Statfs(d.path, &st); err != nil {
+			return fmt.Errorf("room of %s: %w", d.path, err)
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		more := int64(st.Bavail)*st.Bsize - leave
+		if more <= 0 {
+			return nil
+		}
+		switch err := unix.Fallocate(int(f.Fd()), 0, info.Size(), more); err {
+		case nil:
+			return f.Sync()
+		case unix.ENOSPC: // somebody else took of the room meanwhile
+		default:
+			return fmt.Errorf("fill %s: %w", d.path, err)
+		}
 	}
-	more := int64(st.Bavail)*st.Bsize - leave
-	if more <= 0 {
-		return nil
-	}
-	if err := unix.Fallocate(int(f.Fd()), 0, info.Size(), more); err != nil {
-		return fmt.Errorf("fill %s: %w", d.path, err)
-	}
-	return f.Sync()
+	return nil // as full as others leave it
 }
 
 // Empty takes back what Fill did.

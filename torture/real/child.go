@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/torture/target"
 	"github.com/orbit-persistence/orbit/torture/workload"
 )
@@ -74,6 +75,8 @@ type failure struct {
 	Fault workload.Fault `json:"fault,omitempty"`
 	// Kinds are those of the engine's contract that it is.
 	Kinds []string `json:"kinds,omitempty"`
+	// Read says that it was a read of the device that failed, and no write.
+	Read bool `json:"read,omitempty"`
 }
 
 // Error implements error.
@@ -87,6 +90,8 @@ func newFailure(err error) *failure {
 		return nil
 	}
 	f := &failure{Text: err.Error(), Fault: workload.FaultOf(err)}
+	var device *vfs.Error
+	f.Read = errors.As(err, &device) && device.Op == "read"
 	for _, kind := range []error{
 		engine.ErrNotFound, engine.ErrClosed, engine.ErrLocked, engine.ErrCorrupt, engine.ErrNoSpace, engine.ErrTooLarge,
 		engine.ErrUnsupported, engine.ErrReadOnly, engine.ErrInUse, engine.ErrInvalid,

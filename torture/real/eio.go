@@ -112,7 +112,8 @@ func (m *run) refusedWrites(ctx context.Context, l *lane, p *process, stopped []
 	some := false
 	for _, f := range stopped {
 		if f != nil {
-			some = true
+			// A commit that could not read the page it changes has written nothing.
+			some = some || !f.Read
 			m.result.Add("writers refused", 1)
 		}
 	}
@@ -127,7 +128,7 @@ func (m *run) refusedWrites(ctx context.Context, l *lane, p *process, stopped []
 		}
 	}
 	if !some {
-		return nil // the writers had done all before the device failed
+		return nil // the writers had done all before the device failed, or met no write that did
 	}
 	again, err := l.write(ctx, p, 1)
 	if err != nil {

@@ -185,6 +185,8 @@ func Same(r engine.Reader, want []Entry) error {
 	var value []byte
 	for _, e := range want {
 		switch value, err = get(r, e.Key, value[:0]); {
+		case err != nil && !errors.Is(err, engine.ErrNotFound):
+			return violation(Failed, err, "get %q, which the iterator shows", e.Key)
 		case err != nil:
 			return violation(Disagrees, err, "get %q, which the iterator shows", e.Key)
 		case string(value) != e.Value:
@@ -192,8 +194,11 @@ func Same(r engine.Reader, want []Entry) error {
 		}
 	}
 	for _, key := range absent {
-		if _, err := get(r, key, nil); !errors.Is(err, engine.ErrNotFound) {
-			return violation(Disagrees, err, "get %q, which was never written, is not ErrNotFound", key)
+		switch _, err := get(r, key, nil); {
+		case err == nil:
+			return violation(Disagrees, nil, "get %q, which was never written, is not ErrNotFound", key)
+		case !errors.Is(err, engine.ErrNotFound):
+			return violation(Failed, err, "get %q, which was never written", key)
 		}
 	}
 	return nil

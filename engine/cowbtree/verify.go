@@ -462,7 +462,17 @@ func (v *verifier) checkFree() {
 	if v.blind {
 		return
 	}
+	var first extent
+	var sum int64
+	count := 0
 	v.cover.gaps(func(x extent) {
-		v.damage.at(offsetOf(x), "%d bytes are neither free nor anyone's; copy the store by a checkpoint into another directory to have them back", x.n*sectorBytes)
+		if count == 0 {
+			first = x
+		}
+		count++
+		sum += x.n
 	})
+	if count > 0 {
+		v.damage.at(offsetOf(first), "%d bytes in %d places, the first of which is here, are neither free nor anyone's; a copy of the store, made by a checkpoint, is without them", sum*sectorBytes, count)
+	}
 }

@@ -23,7 +23,7 @@ func checkContent(b []byte, lower, upper []byte) (has byte, err error) {
 	if inner {
 		slots, heads = d.slots, d.heads
 		for i := range count {
-			has |= readRef(b, d.refs+refBytes*i).flags
+			has |= childAt(b, i).flags
 		}
 	}
 	used := roundTo(len(p), uint(b[atShift]))
@@ -75,4 +75,10 @@ func checkContent(b []byte, lower, upper []byte) (has byte, err error) {
 		return bad("flags, %#x, lack %#x", b[atFlags], has)
 	}
 	return has, nil
+}
+
+// childAt returns the reference in entry i of an inner page.
+func childAt(b []byte, i int) ref {
+	e, _ := entryAt(b, i, nil)
+	return e.child
 }

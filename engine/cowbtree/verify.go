@@ -246,7 +246,7 @@ func (v *verifier) page(tree int, from int64, r ref, level int, lower, upper []b
 			e, _ := entryAt(b, i+1, nil)
 			next = append([]byte{}, e.key...) // not nil, which would be open
 		}
-		if err := v.page(tree, offsetOf(x), readRef(b, refAt(b, i)), level-1, lower, next, r.birth); err != nil {
+		if err := v.page(tree, offsetOf(x), childAt(b, i), level-1, lower, next, r.birth); err != nil {
 			return err
 		}
 		lower = next
@@ -353,7 +353,7 @@ func (v *verifier) checkEnds(from int64, r ref, level int, lower, upper []byte) 
 				i = pageCount(b) - 1
 			}
 			if l > 0 {
-				at = readRef(b, refAt(b, i))
+				at = childAt(b, i)
 				continue
 			}
 			e, _ := entryAt(b, i, nil)

@@ -140,14 +140,14 @@ func TestPages(t *testing.T) {
 
 // fill makes a page of size bytes, of as many entries as fit, up to some number, and
 // the model of it.
-func fill(r *rand.Rand, kind byte, size int, keys func() []byte) ([]byte, *pageModel) {
+func fill(r *rand.Rand, kind byte, size, most int, keys func() []byte) ([]byte, *pageModel) {
 	m := &pageModel{kind: kind}
 	level := 0
 	if kind == kindInner {
 		level = 3
 		m.entries = []entry{randomEntry(r, kind, nil)}
 	}
-	for range r.IntN(200) {
+	for range r.IntN(most) {
 		key := keys()
 		i, found := m.search(key)
 		if found {
@@ -166,7 +166,7 @@ func fill(r *rand.Rand, kind byte, size int, keys func() []byte) ([]byte, *pageM
 
 func changePage(t *testing.T, r *rand.Rand, kind byte, size, steps int, keys func() []byte) {
 	t.Helper()
-	b, m := fill(r, kind, size, keys)
+	b, m := fill(r, kind, size, 200, keys)
 	m.mustHold(t, "built", b, keys)
 	changed, full := 0, 0
 	for step := range steps {

@@ -12,6 +12,7 @@ const (
 	figureContents    = "get-uniform of Contents paths, p50"
 	figureContents16  = "multi-get of 16 Contents paths, per key, p50"
 	figureScan        = "scan of 100, per entry, p50"
+	figureOpen        = ", from the intended start"
 	figureLoopGet     = "get in a bare loop, mean"
 	figureLoopC       = "get in a loop in C, mean"
 	figureGetAllocs   = "allocations per get"

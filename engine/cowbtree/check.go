@@ -37,7 +37,7 @@ func checkPage(b []byte) error {
 	case int(u32(b, atGarbage)) > size-at:
 		return bad("garbage is %d bytes", u32(b, atGarbage))
 	}
-	if n, from := u16(b, atPrefixLen), int(u32(b, atPrefix)); n > 0 && (from < at || from > size-n) {
+	if n, from := u16(b, atPrefixLen), int(u32(b, atPrefix)); n > shortPrefix && (from < at || from > size-n) {
 		return bad("prefix is at %d", from)
 	}
 	slots := slotOfLeaf(b, capacity)

@@ -207,7 +207,7 @@ func (e *Engine) patch() {
 func (e *Engine) patchPage(f *frame) {
 	b := f.page()
 	for i := range pageCount(b) {
-		r := readRef(b, refAt(b, i))
+		r := readRef(b, i)
 		if now, ok := e.writtenRef(r); ok {
 			setRef(f, b, i, now)
 		}

@@ -172,14 +172,23 @@ func (e *Engine) await(ctx context.Context) {
 // due reports whether it is time for a checkpoint, full whether commits must wait
 // for one. Under mu.
 func (e *Engine) due() bool {
-	return e.logged >= e.options.CheckpointBytes || e.cache.unwritten.Load() >= e.options.CacheBytes/2
+	return e.logged >= e.interval() || e.cache.unwritten.Load() >= e.options.CacheBytes*5/8
+}
+
+// interval is how much is logged between checkpoints: unless the options say so, as
+// much as there are changed pages, which makes them cost no more than the log.
+func (e *Engine) interval() int64 {
+	if e.options.CheckpointBytes > 0 {
+		return e.options.CheckpointBytes
+	}
+	return max(defaultCheckpoint, e.cache.unwritten.Load())
 }
 
 func (e *Engine) full() bool {
 	if e.background.wake == nil {
 		return e.due() && e.log != nil // there is nobody else who makes it
 	}
-	return e.logged >= 4*e.options.CheckpointBytes || e.cache.unwritten.Load() >= e.options.CacheBytes*3/4
+	return e.logged >= 4*e.interval() || e.cache.unwritten.Load() >= e.options.CacheBytes*7/8
 }
 
 // change makes the next tree, gives the batch its place in the log by place, and
@@ -241,7 +250,7 @@ func (t *txn) operate(op engine.Op) error {
 func (e *Engine) changeInPlace(op engine.Op, place func() (uint64, error)) (sequence uint64, done bool, err error) {
 	var f *frame
 	for {
-		if f, _, err = e.leafFor(&e.root, op.Key); err != errAgain {
+		if f, _, err = e.leafFor(&e.root, op.Key, dirLines); err != errAgain {
 			break
 		}
 		runtime.Gosched()
@@ -253,7 +262,10 @@ func (e *Engine) changeInPlace(op engine.Op, place func() (uint64, error)) (sequ
 		return 0, false, nil
 	}
 	b := f.page()
-	i, exact, ok := lowerBound(b, op.Key)
+	i, value, extent, exact, ok := placeInLeaf(b, op.Key, fingerprint(op.Key))
+	if ok && !exact {
+		i, _, ok = lowerBound(b, op.Key)
+	}
 	remove := op.Kind == engine.OpDelete
 	switch {
 	case !ok:
@@ -268,10 +280,8 @@ func (e *Engine) changeInPlace(op engine.Op, place func() (uint64, error)) (sequ
 		return 0, false, nil
 	}
 	var old extentRef
-	if exact {
-		if _, value, extent, _ := record(b, slotAt(b, slotOfLeaf(b, u16(b, atCap)), i)); extent {
-			old = readExtentRef(value)
-		}
+	if extent {
+		old = readExtentRef(value)
 	}
 	if sequence, err = place(); err != nil {
 		return 0, false, err
@@ -314,6 +324,14 @@ func (e *Engine) free(d dead) {
 	}
 	if place&unwritten == 0 && place != 0 {
 		e.space.give(extentOf(place))
+	}
+}
+
+// evict lets go of the memory of a dead page that is in the file. It is the
+// history's evict.
+func (e *Engine) evict(d dead) {
+	if !d.extent && d.id&unwritten == 0 {
+		e.cache.drop(d.hint, d.id)
 	}
 }
 

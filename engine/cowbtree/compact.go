@@ -114,7 +114,7 @@ func (t *txn) joinLeaves(from, upper []byte) ([]byte, error) {
 		live := 0
 		var pages [][]byte
 		for i := at; i < end; i++ {
-			p, err := t.copyOf(readRef(b, refAt(b, i)), make([]byte, t.pageBytes), via{})
+			p, err := t.copyOf(readRef(b, i), make([]byte, t.pageBytes), via{})
 			if err != nil {
 				return nil, 0, err
 			}
@@ -263,7 +263,7 @@ func (t *txn) eachParent(from []byte, change func(b []byte, at int) ([]entry, in
 		if level > 1 {
 			var same bool
 			t.via[level-1] = via{r, refAt(b, i)}
-			if out, same, err = visit(readRef(b, refAt(b, i)), level-1); err != nil {
+			if out, same, err = visit(readRef(b, i), level-1); err != nil {
 				return nil, false, err
 			}
 			if same {
@@ -287,7 +287,7 @@ func (t *txn) eachParent(from []byte, change func(b []byte, at int) ([]entry, in
 		}
 		if level == 1 {
 			for k := i; k < end; k++ {
-				if old := readRef(b, refAt(b, k)); !slices.ContainsFunc(out, func(x entry) bool { return x.child.id == old.id }) {
+				if old := readRef(b, k); !slices.ContainsFunc(out, func(x entry) bool { return x.child.id == old.id }) {
 					t.supersede(old)
 				}
 			}

@@ -18,7 +18,7 @@ func (e *Engine) Checkpoint(ctx context.Context, dir string) error {
 		e.mu.Unlock()
 		defer func() {
 			e.lockCommits()
-			e.history.release(s)
+			e.history.readDone(s)
 			e.mu.Unlock()
 		}()
 		o := e.options

@@ -162,7 +162,7 @@ func (t *txn) discard(r ref, level int) error {
 		for i := range pageCount(b) {
 			if level > 0 {
 				t.via[level-1] = via{r, refAt(b, i)}
-				if err := t.discard(readRef(b, refAt(b, i)), level-1); err != nil {
+				if err := t.discard(readRef(b, i), level-1); err != nil {
 					return err
 				}
 			} else if _, value, extent, _ := record(b, slotAt(b, slotOfLeaf(b, u16(b, atCap)), i)); extent {

@@ -42,7 +42,7 @@ func (e *Engine) ingest(ctx context.Context, entries iter.Seq2[[]byte, []byte]) 
 	before := e.take()
 	t, size, err := e.loadEntries(ctx, entries)
 	if err != nil || t == nil {
-		e.history.release(before)
+		e.history.readDone(before)
 		e.mu.Unlock()
 		return err
 	}
@@ -71,13 +71,13 @@ func (e *Engine) ingest(ctx context.Context, entries iter.Seq2[[]byte, []byte]) 
 		before.dead = before.dead[:buried]
 		e.history.changed = true
 		err = errors.Join(err, e.buryTree(loaded.ref, loaded.level, before.generation))
-		e.history.release(before)
+		e.history.readDone(before)
 		return err
 	}
 	e.root.Store(loaded)
 	e.counters.applied.Add(size)
 	e.adopt(s, held, logged)
-	e.history.release(before)
+	e.history.readDone(before)
 	return e.trim()
 }
 
@@ -137,7 +137,7 @@ func (e *Engine) buryTree(r ref, level int, after uint64) error {
 		}
 		for i := range pageCount(b) {
 			if level > 0 {
-				if err := e.buryTree(readRef(b, refAt(b, i)), level-1, after); err != nil {
+				if err := e.buryTree(readRef(b, i), level-1, after); err != nil {
 					return err
 				}
 			} else if _, value, extent, _ := record(b, slotAt(b, slotOfLeaf(b, u16(b, atCap)), i)); extent {

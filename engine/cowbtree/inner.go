@@ -5,7 +5,7 @@ package cowbtree
 // setChild puts another reference in the place of child i.
 func setChild(b []byte, i int, r ref) {
 	b[atFlags] |= r.flags
-	putRef(b, refAt(b, i), r)
+	putRef(b, i, r)
 }
 
 // insertChild puts a child with its separator at i, which is not 0. It reports
@@ -21,7 +21,9 @@ func insertChild(b []byte, i int, key []byte, r ref, maxKeys int) bool {
 	}
 	off := newRecord(b, n, suffix, nil, false)
 	copy(b[d.heads+4*(i+1):d.heads+4*(count+1)], b[d.heads+4*i:d.heads+4*count])
-	copy(b[d.refs+refBytes*(i+1):d.refs+refBytes*(count+1)], b[d.refs+refBytes*i:d.refs+refBytes*count])
+	const rest = refBytes - hotBytes
+	copy(b[d.refs+hotBytes*(i+1):d.refs+hotBytes*(count+1)], b[d.refs+hotBytes*i:d.refs+hotBytes*count])
+	copy(b[d.rests+rest*(i+1):d.rests+rest*(count+1)], b[d.rests+rest*i:d.rests+rest*count])
 	copy(b[d.slots+2*(i+1):d.slots+2*(count+1)], b[d.slots+2*i:d.slots+2*count])
 	putU32(b, d.heads+4*i, head(suffix))
 	putU16(b, d.slots+2*i, off>>shift)
@@ -37,7 +39,9 @@ func removeChild(b []byte, i int) {
 	d := innerDirOf(capacity)
 	addGarbage(b, recordBytesAt(b, slotAt(b, d.slots, i)))
 	copy(b[d.heads+4*i:], b[d.heads+4*(i+1):d.heads+4*count])
-	copy(b[d.refs+refBytes*i:], b[d.refs+refBytes*(i+1):d.refs+refBytes*count])
+	const rest = refBytes - hotBytes
+	copy(b[d.refs+hotBytes*i:], b[d.refs+hotBytes*(i+1):d.refs+hotBytes*count])
+	copy(b[d.rests+rest*i:], b[d.rests+rest*(i+1):d.rests+rest*count])
 	copy(b[d.slots+2*i:], b[d.slots+2*(i+1):d.slots+2*count])
 	putU16(b, atCount, count-1)
 	indexHeads(b)

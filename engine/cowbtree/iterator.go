@@ -66,6 +66,7 @@ func (s *Snapshot) NewIterator(o engine.IterOptions) (engine.Iterator, error) {
 	e := s.engine
 	e.lockCommits()
 	s.snapshot.holds++
+	s.snapshot.readers++
 	e.mu.Unlock()
 	return e.iteratorOf(s.snapshot, o), nil
 }
@@ -233,8 +234,9 @@ func (it *iterator) descend(key []byte, last bool) error {
 	})
 }
 
-// down leads the path from a reference down to a leaf, and copies that.
-func (it *iterator) down(rt *root, parent *frame, before uint64, at int, id uint64, hint uint32, level int, choose func([]byte) (int, bool)) error {
+// down leads the path from a reference, which is number n in parent, down to a leaf,
+// and copies that.
+func (it *iterator) down(rt *root, parent *frame, before uint64, n int, id uint64, hint uint32, level int, choose func([]byte) (int, bool)) error {
 	e := it.engine
 	for ; ; level-- {
 		f := e.cache.frame(hint)
@@ -246,7 +248,7 @@ func (it *iterator) down(rt *root, parent *frame, before uint64, at int, id uint
 			return errAgain
 		} else if !hit {
 			var err error
-			if f, err = e.fault(it.tree, rt, parent, before, at, id); err != nil {
+			if f, err = e.fault(it.tree, rt, parent, before, n, id); err != nil {
 				return err
 			}
 			if v = f.version.Load(); v&1 == 1 || !f.is(id) {
@@ -264,9 +266,11 @@ func (it *iterator) down(rt *root, parent *frame, before uint64, at int, id uint
 		if !ok || i < 0 || i >= count {
 			return errAgain
 		}
-		if at = refAt(b, i); at+refBytes > len(b) {
+		at := refAt(b, i)
+		if at+hotBytes > len(b) {
 			return errAgain
 		}
+		n = i
 		id, hint = u64(b, at), hintAt(b, at)
 		it.path[level] = step{frame: f, version: v, i: i, of: count}
 		parent, before = f, v
@@ -318,11 +322,11 @@ func (it *iterator) next(by int) bool {
 		b := s.frame.page()
 		i := s.i + by
 		at := refAt(b, i)
-		if at+refBytes > len(b) || s.frame.version.Load() != s.version {
+		if at+hotBytes > len(b) || s.frame.version.Load() != s.version {
 			return it.again()
 		}
 		id, hint := u64(b, at), hintAt(b, at)
-		err := it.down(rt, s.frame, s.version, at, id, hint, level-1, func(b []byte) (int, bool) {
+		err := it.down(rt, s.frame, s.version, i, id, hint, level-1, func(b []byte) (int, bool) {
 			if by > 0 {
 				return 0, true
 			}
@@ -389,7 +393,7 @@ func (it *iterator) Close() error {
 	if it.snapshot != nil {
 		e := it.engine
 		e.lockCommits()
-		e.history.release(it.snapshot)
+		e.history.readDone(it.snapshot)
 		e.mu.Unlock()
 		if err := e.life.Drop(lifetime.Iterator); it.err == nil {
 			it.err = err

@@ -1,10 +1,13 @@
 package cowbtree
 
 import (
+	"math/bits"
 	"runtime"
 	"sync"
+	"unsafe"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/internal/prefetch"
 )
 
 // lookup is one key of a MultiGet, on its way down.
@@ -14,14 +17,17 @@ type lookup struct {
 	frame   *frame
 	version uint64
 	fp      byte
+	// The search in an inner page, halfway: what childIn is given, and the child, or
+	// where the reference to it is.
+	count, capacity, block, at int
+	head                       uint32
+	suffix                     []byte
 }
 
 type lookups struct {
 	each   []lookup
 	values []byte
 	ends   []int
-	// touched keeps the compiler from leaving out what only brings pages near.
-	touched uint64
 }
 
 var lookupsPool = sync.Pool{New: func() any { return new(lookups) }}
@@ -99,58 +105,84 @@ func (e *Engine) tryMultiGet(keys [][]byte, m *lookups) error {
 	}
 	m.each, m.ends, m.values = m.each[:len(keys)], m.ends[:len(keys)], m.values[:0]
 	rt := e.root.Load()
-	touched := uint64(0)
 	for i, key := range keys {
 		m.each[i] = lookup{id: rt.ref.id, hint: rt.ref.hint, fp: fingerprint(key)}
 	}
-	for level := rt.level; level >= 0; level-- {
+	for level := rt.level; level > 0; level-- {
+		// Each step is for all keys before the next one is, and brings near what that
+		// looks at: the heads of the pages, a block of heads, a reference.
 		for i := range m.each {
-			// The heads of the frames, all of them on their way at once; those of the
-			// leaves with the directory behind them.
 			l := &m.each[i]
-			if l.frame = e.cache.frame(l.hint); l.frame != nil {
-				l.version = l.frame.version.Load()
-				if level == 0 {
-					b := l.frame.page()
-					touched += uint64(b[0]) + uint64(b[frameBytes])
-				}
-			}
-		}
-		for i := range m.each {
-			if level == 0 {
-				break
-			}
-			l := &m.each[i]
-			f := l.frame
-			if f == nil || l.version&1 == 1 || !f.is(l.id) {
+			if l.frame = e.cache.frame(l.hint); l.frame == nil {
 				return e.multiGetMiss(keys[i])
 			}
-			f.use(innerChances)
-			b := f.page()
-			n, ok := childFor(b, keys[i])
+			prefetch.Lines(unsafe.Pointer(l.frame), 2)
+		}
+		for i := range m.each {
+			l := &m.each[i]
+			if l.version = l.frame.version.Load(); l.version&1 == 1 || !l.frame.is(l.id) {
+				return e.multiGetMiss(keys[i])
+			}
+			l.frame.use(innerChances)
+			b := l.frame.page()
+			l.count, l.capacity = u16(b, atCount), u16(b, atCap)
+			if b[atKind] != kindInner || l.count == 0 || l.count > l.capacity || innerDirOf(l.capacity).end > len(b) {
+				return errAgain
+			}
+			suffix, side, ok := without(b, keys[i])
 			if !ok {
 				return errAgain
 			}
-			at := refAt(b, n)
-			if at+refBytes > len(b) {
-				return errAgain
+			l.suffix, l.head, l.block = suffix, head(suffix), -1
+			switch {
+			case side < 0:
+				l.at = 0
+			case side > 0:
+				l.at = l.count - 1
+			default:
+				l.block = headBlock(b, l.count, l.head)
+				prefetch.Line(unsafe.Pointer(&b[innerDirOf(l.capacity).heads+4*l.block]))
 			}
-			l.id, l.hint = u64(b, at), hintAt(b, at)
-			if f.version.Load() != l.version {
+		}
+		for i := range m.each {
+			l := &m.each[i]
+			b := l.frame.page()
+			if l.block >= 0 {
+				var ok bool
+				if l.at, ok = childIn(b, l.count, l.capacity, l.block, l.head, l.suffix); !ok {
+					return errAgain
+				}
+			}
+			l.at = innerDirOf(l.capacity).refs + hotBytes*l.at
+			prefetch.Line(unsafe.Pointer(&b[l.at]))
+		}
+		for i := range m.each {
+			l := &m.each[i]
+			b := l.frame.page()
+			l.id, l.hint = u64(b, l.at), hintAt(b, l.at)
+			if l.frame.version.Load() != l.version {
 				return errAgain
 			}
 		}
 	}
 	for i := range m.each {
-		// The records, likewise.
-		if l := &m.each[i]; l.frame != nil {
-			touched += uint64(touchRecord(l.frame.page(), l.fp))
+		// The leaves, with their directories.
+		l := &m.each[i]
+		if l.frame = e.cache.frame(l.hint); l.frame == nil {
+			return e.multiGetMiss(keys[i])
 		}
+		prefetch.Lines(unsafe.Pointer(l.frame), leafLines)
+	}
+	for i := range m.each {
+		// The records, likewise.
+		l := &m.each[i]
+		l.version = l.frame.version.Load()
+		nearRecord(l.frame.page(), l.fp)
 	}
 	for i, key := range keys {
 		l := &m.each[i]
 		f := l.frame
-		if f == nil || l.version&1 == 1 || !f.is(l.id) {
+		if l.version&1 == 1 || !f.is(l.id) {
 			return e.multiGetMiss(key)
 		}
 		f.use(leafChances)
@@ -175,29 +207,30 @@ func (e *Engine) tryMultiGet(keys [][]byte, m *lookups) error {
 			return errAgain
 		}
 	}
-	m.touched = touched
 	return nil
 }
 
 // multiGetMiss brings the leaf of a key into memory, and asks for another try.
 func (e *Engine) multiGetMiss(key []byte) error {
-	if _, _, err := e.leafFor(&e.root, key); err != nil && err != errAgain {
+	if _, _, err := e.leafFor(&e.root, key, leafLines); err != nil && err != errAgain {
 		return engine.KeyError("get", key, err)
 	}
 	return errAgain
 }
 
-// touchRecord reads something of the record that a get will look at.
-func touchRecord(b []byte, fp byte) byte {
+// nearRecord brings the record near that a get will look at.
+func nearRecord(b []byte, fp byte) {
 	count, capacity := u16(b, atCount), u16(b, atCap)
 	if b[atKind] != kindLeaf || count > capacity || leafDir(capacity) > len(b) {
-		return 0
+		return
 	}
-	for i, x := range b[headerBytes : headerBytes+count] {
-		if x == fp {
-			at := slotAt(b, headerBytes+capacity, i)
-			return b[min(at, len(b)-1)] + b[min(at+64, len(b)-1)]
+	pattern := uint64(fp) * 0x0101010101010101
+	for base := 0; base < count; base += 8 {
+		x := u64(b, headerBytes+base) ^ pattern
+		if marks := (x - 0x0101010101010101) &^ x & 0x8080808080808080; marks != 0 {
+			at := slotAt(b, headerBytes+capacity, min(base+bits.TrailingZeros64(marks)>>3, count-1))
+			prefetch.Lines(unsafe.Add(unsafe.Pointer(&b[0]), at), 2)
+			return
 		}
 	}
-	return 0
 }

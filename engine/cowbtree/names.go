@@ -35,9 +35,10 @@ func (e *Engine) Snapshot() (engine.Snapshot, error) {
 func (e *Engine) take() *snapshot {
 	if e.hidden != nil {
 		e.hidden.holds++
+		e.hidden.readers++
 		return e.hidden
 	}
-	return e.history.take(e.root.Load(), e.seq.Load())
+	return e.history.read(e.root.Load(), e.seq.Load())
 }
 
 // handle returns a handle of a snapshot that is held for it.
@@ -69,7 +70,7 @@ func (s *Snapshot) Close() error {
 	}
 	e := s.engine
 	e.lockCommits()
-	e.history.release(s.snapshot)
+	e.history.readDone(s.snapshot)
 	e.mu.Unlock()
 	return e.life.Drop(lifetime.Snapshot)
 }
@@ -205,6 +206,7 @@ func (e *Engine) OpenSnapshot(name string) (engine.Snapshot, error) {
 		return nil, fmt.Errorf("open snapshot %q: %w", name, engine.ErrNotFound)
 	}
 	s.holds++
+	s.readers++
 	return e.handle(s), nil
 }
 

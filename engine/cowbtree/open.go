@@ -44,7 +44,7 @@ func newEngine(dir string, o Options) *Engine {
 	}
 	e.inline = e.pageBytes / 4
 	e.settled = sync.NewCond(&e.mu)
-	e.history.free = e.free
+	e.history.free, e.history.evict = e.free, e.evict
 	return e
 }
 

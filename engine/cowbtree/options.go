@@ -44,7 +44,9 @@ type Options struct {
 	// least MinCacheBytes. Memory is taken as pages come to be used.
 	CacheBytes int64
 	// CheckpointBytes is how much may be logged before the changed pages are written
-	// to the data file; 0 for 128 MiB. It bounds the log, and what recovery replays.
+	// to the data file, which is the least that recovery may have to replay; while that
+	// is done, as much again three times. 0 for 128 MiB, or as much as there are changed
+	// pages in memory, if that is more.
 	CheckpointBytes int64
 	// SegmentBytes is the size of a segment of the log; 0 is the log's default.
 	SegmentBytes int64
@@ -122,9 +124,6 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = defaultCache
-	}
-	if o.CheckpointBytes == 0 {
-		o.CheckpointBytes = defaultCheckpoint
 	}
 	if o.MaxAutomaticSnapshots == 0 {
 		o.MaxAutomaticSnapshots = defaultAutomatic

@@ -51,7 +51,7 @@ func pack(out, b []byte) []byte {
 	}
 	if kind == kindInner {
 		for i := range count {
-			putU32(out, refAt(out, i)+20, 0)
+			putU32(out, refAt(out, i)+atHint, 0)
 		}
 	}
 	return out
@@ -77,10 +77,8 @@ func move(dst, src []byte, capacity, size int) {
 	copy(dst[at+by:size], src[at:from])
 	putU32(dst, atSize, uint32(size))
 	putU32(dst, atHeap, uint32(at+by))
-	if u16(src, atPrefixLen) > 0 {
+	if u16(src, atPrefixLen) > shortPrefix {
 		putU32(dst, atPrefix, uint32(int(u32(src, atPrefix))+by))
-	} else {
-		putU32(dst, atPrefix, uint32(size))
 	}
 	putU16(dst, atCap, capacity)
 	slots, to := headerBytes+old, headerBytes+capacity
@@ -88,7 +86,8 @@ func move(dst, src []byte, capacity, size int) {
 		d, n := innerDirOf(old), innerDirOf(capacity)
 		slots, to = d.slots, n.slots
 		copy(dst[n.heads:], src[d.heads:d.heads+4*count])
-		copy(dst[n.refs:], src[d.refs:d.refs+refBytes*count])
+		copy(dst[n.refs:], src[d.refs:d.refs+hotBytes*count])
+		copy(dst[n.rests:], src[d.rests:d.rests+(refBytes-hotBytes)*count])
 	} else {
 		copy(dst[headerBytes:], src[headerBytes:headerBytes+count])
 		copy(dst[headerBytes+3*capacity:], src[headerBytes+3*old:headerBytes+3*old+4*count])

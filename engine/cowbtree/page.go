@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"unsafe"
 )
 
 // The layout of pages, in memory and in the file, stands in doc.go. The functions
@@ -18,8 +19,14 @@ const (
 	classes      = 7
 
 	headerBytes = 32
+	// A reference is in two parts, the first of which, of hotBytes, is what reading
+	// needs.
 	refBytes    = 24
+	hotBytes    = 12
 	extentBytes = 24
+
+	// atHint is where the hint lies in a reference.
+	atHint = 8
 
 	leafEntryBytes = 1 + 2 + 4
 	indexEvery     = 16
@@ -38,6 +45,9 @@ const (
 	atGarbage   = 16
 	atPrefixLen = 20
 	atPrefix    = 24
+	// atShortPrefix is where a prefix of up to shortPrefix bytes lies, in the header.
+	atShortPrefix = 28
+	shortPrefix   = 4
 )
 
 const (
@@ -63,13 +73,15 @@ func leafDir(capacity int) int              { return headerBytes + leafEntryByte
 func slotOfLeaf(b []byte, capacity int) int { return headerBytes + capacity }
 
 // innerDir is where the parts of an inner page's directory begin.
-type innerDir struct{ heads, refs, slots, end int }
+type innerDir struct{ heads, refs, rests, slots, end int }
 
 func innerDirOf(capacity int) innerDir {
-	heads := headerBytes + 4*((capacity+indexEvery-1)/indexEvery)
-	refs := (heads + 4*capacity + 7) &^ 7
-	slots := refs + refBytes*capacity
-	return innerDir{heads, refs, slots, slots + 2*capacity}
+	// A block of 16 heads is a line of the processor's cache.
+	heads := (headerBytes + 4*((capacity+indexEvery-1)/indexEvery) + 63) &^ 63
+	refs := heads + 4*capacity
+	rests := refs + hotBytes*capacity
+	slots := rests + (refBytes-hotBytes)*capacity
+	return innerDir{heads, refs, rests, slots, slots + 2*capacity}
 }
 
 // dirBytes is the size of header and directory of a page.
@@ -175,7 +187,9 @@ func prefix(b []byte) ([]byte, bool) {
 		return nil, true
 	}
 	at := int(u32(b, atPrefix))
-	if at < headerBytes || at > len(b)-n {
+	if n <= shortPrefix {
+		at = atShortPrefix
+	} else if at < headerBytes || at > len(b)-n {
 		return nil, false
 	}
 	return b[at : at+n : at+n], true
@@ -186,11 +200,21 @@ func slotAt(b []byte, slots, i int) int { return u16(b, slots+2*i) << (b[atShift
 
 // findInLeaf looks for a key. ok is false if the page changed meanwhile.
 func findInLeaf(b []byte, key []byte, fp byte) (value []byte, extent, found, ok bool) {
+	_, value, extent, found, ok = placeInLeaf(b, key, fp)
+	return value, extent, found, ok
+}
+
+// placeInLeaf is findInLeaf, and returns the place of the entry too.
+func placeInLeaf(b []byte, key []byte, fp byte) (i int, value []byte, extent, found, ok bool) {
 	count, capacity := u16(b, atCount), u16(b, atCap)
 	if b[atKind] != kindLeaf || count > capacity || leafDir(capacity) > len(b) {
-		return nil, false, false, false
+		return 0, nil, false, false, false
 	}
 	slots := headerBytes + capacity
+	// The lines with the slots are on their way while the fingerprints are compared.
+	if count > 0 && u16(b, slots)|u16(b, slots+2*count-2) == 0 {
+		return 0, nil, false, false, false
+	}
 	pattern := uint64(fp) * 0x0101010101010101
 	for base := 0; base < count; base += 8 {
 		// Behind the last fingerprint are slots, and enough of them.
@@ -205,21 +229,21 @@ func findInLeaf(b []byte, key []byte, fp byte) (value []byte, extent, found, ok 
 			}
 			suffix, value, extent, ok := record(b, slotAt(b, slots, i))
 			if !ok {
-				return nil, false, false, false
+				return 0, nil, false, false, false
 			}
 			if len(suffix) > len(key) || !bytes.Equal(suffix, key[len(key)-len(suffix):]) {
 				continue
 			}
 			p, ok := prefix(b)
 			if !ok {
-				return nil, false, false, false
+				return 0, nil, false, false, false
 			}
 			if len(p)+len(suffix) == len(key) && bytes.Equal(p, key[:len(p)]) {
-				return value, extent, true, true
+				return i, value, extent, true, true
 			}
 		}
 	}
-	return nil, false, false, true
+	return 0, nil, false, false, true
 }
 
 // without returns key without the page's prefix; side is -1 or 1 if it has not
@@ -284,34 +308,49 @@ func lowerBound(b []byte, key []byte) (i int, exact, ok bool) {
 // separator is not above it. The separator of the first counts as below all.
 func childFor(b []byte, key []byte) (i int, ok bool) {
 	count, capacity := u16(b, atCount), u16(b, atCap)
-	if b[atKind] != kindInner || count == 0 || count > capacity {
+	if b[atKind] != kindInner || count == 0 || count > capacity || innerDirOf(capacity).end > len(b) {
 		return 0, false
 	}
-	d := innerDirOf(capacity)
-	if d.end > len(b) {
-		return 0, false
-	}
-	suffix, side, ok := without(b, key)
-	switch {
-	case !ok:
-		return 0, false
-	case side < 0:
-		return 0, true
-	case side > 0:
-		return count - 1, true
+	suffix := key
+	if u16(b, atPrefixLen) > 0 {
+		var side int
+		if suffix, side, ok = without(b, key); !ok || side < 0 {
+			return 0, ok
+		} else if side > 0 {
+			return count - 1, true
+		}
 	}
 	h := head(suffix)
-	// Every 16th head, and then the heads behind the last of those below.
+	return childIn(b, count, capacity, headBlock(b, count, h), h, suffix)
+}
+
+// load32 reads four bytes of a page at an offset that is known to lie in it.
+func load32(p unsafe.Pointer, at int) uint32 {
+	return binary.LittleEndian.Uint32((*[4]byte)(unsafe.Add(p, at))[:])
+}
+
+// headBlock returns where the block of 16 heads begins that a head belongs to, by
+// every 16th of them.
+func headBlock(b []byte, count int, h uint32) int {
+	p := unsafe.Pointer(&b[headerBytes])
 	block := 0
-	for block+indexEvery < count && u32(b, headerBytes+4*(block/indexEvery+1)) < h {
+	for block+indexEvery < count && load32(p, 4*(block/indexEvery+1)) < h {
 		block += indexEvery
 	}
+	return block
+}
+
+// childIn returns the place of a child, which is in a block of heads, or, if there
+// are several with the same, behind it.
+func childIn(b []byte, count, capacity, block int, h uint32, suffix []byte) (i int, ok bool) {
+	d := innerDirOf(capacity)
+	p := unsafe.Pointer(&b[d.heads])
 	i = block
-	end := min(block+indexEvery, count-1)
-	for i < end && u32(b, d.heads+4*(i+1)) < h {
+	end := min(i+indexEvery, count-1)
+	for i < end && load32(p, 4*(i+1)) < h {
 		i++
 	}
-	for i+1 < count && u32(b, d.heads+4*(i+1)) == h {
+	for i+1 < count && load32(p, 4*(i+1)) == h {
 		s, _, _, ok := record(b, slotAt(b, d.slots, i+1))
 		if !ok {
 			return 0, false
@@ -342,20 +381,25 @@ const unwritten = 1 << 63
 
 func (r ref) isUnwritten() bool { return r.id&unwritten != 0 }
 
-func readRef(b []byte, at int) ref {
-	word := u64(b, at+8)
-	return ref{id: u64(b, at), birth: word >> 8, flags: byte(word), sum: u32(b, at+16), hint: u32(b, at+20)}
+// readRef and putRef read and write reference i of an inner page.
+func readRef(b []byte, i int) ref {
+	d := innerDirOf(u16(b, atCap))
+	at, rest := d.refs+hotBytes*i, d.rests+(refBytes-hotBytes)*i
+	word := u64(b, rest+4)
+	return ref{id: u64(b, at), hint: u32(b, at+atHint), sum: u32(b, rest), birth: word >> 8, flags: byte(word)}
 }
 
-func putRef(b []byte, at int, r ref) {
+func putRef(b []byte, i int, r ref) {
+	d := innerDirOf(u16(b, atCap))
+	at, rest := d.refs+hotBytes*i, d.rests+(refBytes-hotBytes)*i
 	putU64(b, at, r.id)
-	putU64(b, at+8, r.birth<<8|uint64(r.flags))
-	putU32(b, at+16, r.sum)
-	putU32(b, at+20, r.hint)
+	putU32(b, at+atHint, r.hint)
+	putU32(b, rest, r.sum)
+	putU64(b, rest+4, r.birth<<8|uint64(r.flags))
 }
 
-// refAt returns where ref i of an inner page lies.
-func refAt(b []byte, i int) int { return innerDirOf(u16(b, atCap)).refs + refBytes*i }
+// refAt returns where the first part of reference i of an inner page lies.
+func refAt(b []byte, i int) int { return innerDirOf(u16(b, atCap)).refs + hotBytes*i }
 
 // entry is what a page is made of.
 type entry struct {
@@ -376,7 +420,7 @@ func entryAt(b []byte, i int, scratch []byte) (entry, []byte) {
 	if b[atKind] == kindInner {
 		d := innerDirOf(capacity)
 		slots = d.slots
-		e.child = readRef(b, d.refs+refBytes*i)
+		e.child = readRef(b, i)
 	}
 	suffix, value, extent, _ := record(b, slotAt(b, slots, i))
 	from := len(scratch)
@@ -417,7 +461,10 @@ func roundTo(n int, shift uint) int { return (n + 1<<shift - 1) &^ (1<<shift - 1
 // that shift.
 func builtBytes(kind byte, entries []entry, shift uint) int {
 	p := commonPrefix(kind, entries)
-	n := dirBytes(kind, len(entries)) + roundTo(p, shift)
+	n := dirBytes(kind, len(entries))
+	if p > shortPrefix {
+		n += roundTo(p, shift)
+	}
 	for i, e := range entries {
 		suffix := 0
 		if kind == kindLeaf || i > 0 {
@@ -457,11 +504,15 @@ func build(b []byte, kind byte, level int, entries []entry) {
 	if n := len(entries); n > 0 {
 		pre = entries[n-1].key[:p]
 	}
-	at := len(b) - roundTo(p, shift)
-	at &^= 1<<shift - 1
-	copy(b[at:], pre)
+	at := len(b)
+	if p > shortPrefix {
+		at = (at - roundTo(p, shift)) &^ (1<<shift - 1)
+		copy(b[at:], pre)
+		putU32(b, atPrefix, uint32(at))
+	} else {
+		copy(b[atShortPrefix:headerBytes], pre)
+	}
 	putU16(b, atPrefixLen, p)
-	putU32(b, atPrefix, uint32(at))
 	d := innerDirOf(capacity)
 	slots := headerBytes + capacity
 	heads := slots + 2*capacity
@@ -480,7 +531,7 @@ func build(b []byte, kind byte, level int, entries []entry) {
 		putU16(b, slots+2*i, at>>shift)
 		putU32(b, heads+4*i, head(suffix))
 		if kind == kindInner {
-			putRef(b, d.refs+refBytes*i, e.child)
+			putRef(b, i, e.child)
 			if i%indexEvery == 0 {
 				putU32(b, headerBytes+4*(i/indexEvery), head(suffix))
 			}

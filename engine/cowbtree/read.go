@@ -11,6 +11,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/checksum"
+	"github.com/orbit-persistence/orbit/engine/internal/prefetch"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 )
 
@@ -60,7 +61,7 @@ func (e *Engine) gone() bool {
 
 // tryGet looks for a key once.
 func (e *Engine) tryGet(t *tree, key, dst []byte, fp byte) ([]byte, error) {
-	f, v, err := e.leafFor(t, key)
+	f, v, err := e.leafFor(t, key, leafLines)
 	if err != nil {
 		return dst, err
 	}
@@ -84,19 +85,25 @@ func (e *Engine) tryGet(t *tree, key, dst []byte, fp byte) ([]byte, error) {
 	return dst, nil
 }
 
-// leafFor returns the frame of the leaf that a key belongs to, and the version with
-// which it was that. Each step is one look at a page, and good if the version of
+// leafFor returns the frame of the leaf that a key belongs to, the first lines of
+// which it brings near, and the version with which it was that. Each step is one look at a page, and good if the version of
 // the page is afterwards what it was before.
-func (e *Engine) leafFor(t *tree, key []byte) (*frame, uint64, error) {
+func (e *Engine) leafFor(t *tree, key []byte, lines int) (*frame, uint64, error) {
 	rt := t.Load()
 	id, hint := rt.ref.id, rt.ref.hint
 	var parent *frame
 	var before uint64
-	at := 0
+	i := 0
 	for level := rt.level; ; level-- {
 		f := e.cache.frame(hint)
 		var v uint64
 		if f != nil {
+			switch level { // those above are near
+			case 0:
+				prefetch.Lines(unsafe.Pointer(f), lines)
+			case 1:
+				prefetch.Lines(unsafe.Pointer(f), innerLines)
+			}
 			v = f.version.Load()
 		}
 		// Good references are those of a page that has not changed; and then the page
@@ -105,7 +112,7 @@ func (e *Engine) leafFor(t *tree, key []byte) (*frame, uint64, error) {
 			return nil, 0, errAgain
 		} else if !hit {
 			var err error
-			if f, err = e.fault(t, rt, parent, before, at, id); err != nil {
+			if f, err = e.fault(t, rt, parent, before, i, id); err != nil {
 				return nil, 0, err
 			}
 			if v = f.version.Load(); v&1 == 1 || !f.is(id) {
@@ -118,12 +125,12 @@ func (e *Engine) leafFor(t *tree, key []byte) (*frame, uint64, error) {
 		}
 		f.use(innerChances)
 		b := f.page()
-		i, ok := childFor(b, key)
-		if !ok {
+		var ok bool
+		if i, ok = childFor(b, key); !ok {
 			return nil, 0, errAgain
 		}
-		at = refAt(b, i)
-		if at+refBytes > len(b) {
+		at := refAt(b, i)
+		if at+hotBytes > len(b) {
 			return nil, 0, errAgain
 		}
 		id, hint = u64(b, at), hintAt(b, at)
@@ -133,7 +140,7 @@ func (e *Engine) leafFor(t *tree, key []byte) (*frame, uint64, error) {
 
 // hintAt reads the hint of the reference at offset at, which readers change.
 func hintAt(b []byte, at int) uint32 {
-	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&b[at+20])))
+	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&b[at+atHint])))
 }
 
 // getExtent appends a value that lies in an extent of its own.
@@ -153,16 +160,26 @@ func (e *Engine) getExtent(f *frame, v uint64, place, dst []byte) ([]byte, error
 	return out, nil
 }
 
-// fault reads the page of a reference that is in parent, at offset at, or in the
-// root. It is errAgain if the reference is an old one.
-func (e *Engine) fault(t *tree, rt *root, parent *frame, before uint64, at int, id uint64) (*frame, error) {
+// What a search looks at first: the frame's head and the page's, and of a leaf the
+// fingerprints and slots, for a change the heads too, or the heads of an inner page.
+const (
+	leafLines  = 4
+	dirLines   = 7
+	innerLines = 10
+)
+
+// fault reads the page of a reference, which is number i in parent, or the root's. It is errAgain if the reference is an old one.
+func (e *Engine) fault(t *tree, rt *root, parent *frame, before uint64, i int, id uint64) (*frame, error) {
 	if id&unwritten != 0 || id == 0 {
 		return nil, errAgain
 	}
-	r := rt.ref
+	r, at := rt.ref, 0
 	if parent != nil {
 		b := parent.page()
-		r = readRef(b, at)
+		if capacity := u16(b, atCap); i >= capacity || innerDirOf(capacity).end > len(b) {
+			return nil, errAgain
+		}
+		r, at = readRef(b, i), refAt(b, i)
 		if parent.version.Load() != before {
 			return nil, errAgain
 		}
@@ -198,7 +215,7 @@ func (e *Engine) fault(t *tree, rt *root, parent *frame, before uint64, at int, 
 		e.cache.drop(f.handle, r.id)
 		return other, nil
 	}
-	atomic.StoreUint32((*uint32)(unsafe.Pointer(&parent.page()[at+20])), f.handle)
+	atomic.StoreUint32((*uint32)(unsafe.Pointer(&parent.page()[at+atHint])), f.handle)
 	parent.restore(v)
 	return f, nil
 }

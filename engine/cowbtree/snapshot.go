@@ -27,9 +27,10 @@ type snapshot struct {
 	generation uint64
 	sequence   uint64
 	root       atomic.Pointer[root]
-	// holds counts who needs it: handles, a name, a checkpoint.
-	holds int
-	dead  []dead
+	// holds counts who needs it: handles, a name, a checkpoint; readers those among
+	// them that read it.
+	holds, readers int
+	dead           []dead
 	// written says that all its pages are in the file.
 	written bool
 	name    string // "" for none
@@ -56,7 +57,8 @@ type history struct {
 	generation uint64
 	// changed says that the tree is another one than that of the last snapshot.
 	changed bool
-	free    func(dead)
+	// free gives back what a dead page has, evict its memory alone.
+	free, evict func(dead)
 }
 
 // take returns a snapshot of the tree as it is now, held once more.
@@ -86,11 +88,30 @@ func (h *history) append(s *snapshot) {
 
 // bury takes a page that has died.
 func (h *history) bury(d dead) {
-	if h.last != nil && d.birth <= h.last.generation {
-		h.last.dead = append(h.last.dead, d)
+	if h.last == nil || d.birth > h.last.generation {
+		h.free(d)
 		return
 	}
-	h.free(d)
+	h.last.dead = append(h.last.dead, d)
+	for s := h.last; s != nil && d.birth <= s.generation; s = s.prev {
+		if s.readers > 0 {
+			return
+		}
+	}
+	h.evict(d) // only checkpoints and names have it, and those have it in the file
+}
+
+// read returns a snapshot as take does, for somebody who reads it; readDone gives
+// that up.
+func (h *history) read(r *root, sequence uint64) *snapshot {
+	s := h.take(r, sequence)
+	s.readers++
+	return s
+}
+
+func (h *history) readDone(s *snapshot) {
+	s.readers--
+	h.release(s)
 }
 
 // release gives up a hold.

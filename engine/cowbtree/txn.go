@@ -172,8 +172,8 @@ func (e *Engine) hint(from via, r ref) {
 		return
 	}
 	v := f.lock()
-	if b := f.page(); f.is(from.parent.id) && from.at+refBytes <= len(b) && u64(b, from.at) == r.id {
-		atomic.StoreUint32((*uint32)(unsafe.Pointer(&b[from.at+20])), r.hint)
+	if b := f.page(); f.is(from.parent.id) && from.at+hotBytes <= len(b) && u64(b, from.at) == r.id {
+		atomic.StoreUint32((*uint32)(unsafe.Pointer(&b[from.at+atHint])), r.hint)
 	}
 	f.restore(v)
 }
@@ -336,7 +336,7 @@ func (t *txn) replaceRoot(out []entry) error {
 			break
 		}
 		old := t.root.ref
-		t.root = root{ref: readRef(b, refAt(b, 0)), level: t.root.level - 1}
+		t.root = root{ref: readRef(b, 0), level: t.root.level - 1}
 		t.supersede(old)
 	}
 	return nil
@@ -356,7 +356,7 @@ func (t *txn) applyTo(r ref, level int, c *change, rightmost bool) (out []entry,
 	if !ok {
 		return nil, false, t.damaged(r)
 	}
-	child := readRef(b, refAt(b, i))
+	child := readRef(b, i)
 	t.via[level-1] = via{r, refAt(b, i)}
 	out, same, err = t.applyTo(child, level-1, c, rightmost && i == pageCount(b)-1)
 	if err != nil || same {
@@ -376,6 +376,11 @@ func (t *txn) damaged(r ref) error {
 }
 
 func (t *txn) applyToLeaf(r ref, c *change, rightmost bool) (out []entry, same bool, err error) {
+	if !t.owns(r) {
+		if out, same, done, err := t.applyToCopy(r, c); done || err != nil {
+			return out, same, err
+		}
+	}
 	b, err := t.page(r, 0)
 	if err != nil {
 		return nil, false, err
@@ -387,36 +392,12 @@ func (t *txn) applyToLeaf(r ref, c *change, rightmost bool) (out []entry, same b
 	if c.remove && !exact {
 		return nil, true, nil
 	}
-	if exact {
-		if _, value, extent, _ := record(b, slotAt(b, slotOfLeaf(b, u16(b, atCap)), i)); extent {
-			t.forget(value)
-		}
+	if t.owns(r) && t.fits(b, i, exact, c) {
+		t.edit(b, i, exact, c)
+		r.flags = b[atFlags]
+		return []entry{{child: r}}, !c.remove && r.flags&flagExtents == 0, nil
 	}
-	fits := func(b []byte) bool {
-		return c.remove || hasRoom(b, i, exact, c.key, len(c.value), c.extent, t.maxKeys)
-	}
-	edit := func(b []byte) {
-		if c.remove {
-			removeFromLeaf(b, i)
-		} else {
-			putInLeaf(b, i, exact, c.key, c.value, c.extent)
-		}
-	}
-	if t.owns(r) {
-		if fits(b) {
-			edit(b)
-			r.flags = b[atFlags]
-			return []entry{{child: r}}, !c.remove && r.flags&flagExtents == 0, nil
-		}
-	} else if f, err := t.cache.take(max(t.pageBytes, frameBytesFor(b))); err != nil {
-		return nil, false, err
-	} else if p := f.page(); copyPage(p, b) && fits(p) {
-		edit(p)
-		t.supersede(r)
-		return []entry{{child: t.born(f)}}, false, nil
-	} else {
-		t.cache.give(f)
-	}
+	t.forgetValue(b, i, exact)
 	// The page must be built anew, or be split.
 	list := t.entries(b)
 	switch {
@@ -445,6 +426,62 @@ func (t *txn) applyToLeaf(r ref, c *change, rightmost bool) (out []entry, same b
 	keepKeys(out)
 	t.supersede(r)
 	return out, false, nil
+}
+
+// applyToCopy carries a change out on a copy of a leaf, straight from its frame; done
+// is false, and nothing has changed, where that cannot be.
+func (t *txn) applyToCopy(r ref, c *change) (out []entry, same, done bool, err error) {
+	old := t.cache.frame(r.hint)
+	if old == nil {
+		return nil, false, false, nil
+	}
+	f, err := t.cache.take(max(t.pageBytes, minPageBytes<<classOf(r.hint)))
+	if err != nil {
+		return nil, false, false, err
+	}
+	p := f.page()
+	v := old.lock() // it may not be evicted meanwhile
+	ok := old.is(r.id) && copyPage(p, old.page())
+	old.restore(v)
+	if ok {
+		var i int
+		var exact bool
+		if i, exact, ok = lowerBound(p, c.key); ok && c.remove && !exact {
+			t.cache.give(f)
+			return nil, true, true, nil
+		}
+		if ok && t.fits(p, i, exact, c) {
+			t.edit(p, i, exact, c)
+			t.supersede(r)
+			return []entry{{child: t.born(f)}}, false, true, nil
+		}
+	}
+	t.cache.give(f)
+	return nil, false, false, nil
+}
+
+// fits reports whether edit has room, which carries a change out at entry i.
+func (t *txn) fits(b []byte, i int, exact bool, c *change) bool {
+	return c.remove || hasRoom(b, i, exact, c.key, len(c.value), c.extent, t.maxKeys)
+}
+
+func (t *txn) edit(b []byte, i int, exact bool, c *change) {
+	t.forgetValue(b, i, exact)
+	if c.remove {
+		removeFromLeaf(b, i)
+	} else {
+		putInLeaf(b, i, exact, c.key, c.value, c.extent)
+	}
+}
+
+// forgetValue notes that the value of an entry that is there goes.
+func (t *txn) forgetValue(b []byte, i int, exact bool) {
+	if !exact {
+		return
+	}
+	if _, value, extent, _ := record(b, slotAt(b, slotOfLeaf(b, u16(b, atCap)), i)); extent {
+		t.forget(value)
+	}
 }
 
 // frameBytesFor is the size of a frame for a page in use.
@@ -547,7 +584,7 @@ func (t *txn) merge(at ref, b []byte, i, level int, out []entry) (int, int, []en
 		other = i + 1
 	}
 	// The scratch of this level may hold the small page; the other is copied apart.
-	r := readRef(b, refAt(b, other))
+	r := readRef(b, other)
 	beside, err := t.copyOf(r, make([]byte, maxPageBytes), via{at, refAt(b, other)})
 	if err != nil {
 		return 0, 0, nil, err

@@ -117,7 +117,7 @@ func (w *writer) tree(r ref, level int) (ref, error) {
 		stop := w.alone()
 		var children []entry
 		for i := range pageCount(b) {
-			children = append(children, entry{child: readRef(b, refAt(b, i))})
+			children = append(children, entry{child: readRef(b, i)})
 		}
 		stop()
 		for i, c := range children {
@@ -147,7 +147,7 @@ func (w *writer) alone() func() {
 // setRef puts a reference into a page that others may be reading.
 func setRef(f *frame, b []byte, i int, r ref) {
 	v := f.lock()
-	putRef(b, refAt(b, i), r)
+	putRef(b, i, r)
 	f.unlock(v)
 }
 
@@ -219,7 +219,7 @@ func (t *txn) spillTree(w *writer, r ref, level int) (ref, error) {
 	b := f.page()
 	whole := true
 	for i := 0; level > 0 && i < pageCount(b); i++ {
-		child := readRef(b, refAt(b, i))
+		child := readRef(b, i)
 		now, err := t.spillTree(w, child, level-1)
 		if err != nil {
 			return r, err

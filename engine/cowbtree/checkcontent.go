@@ -26,7 +26,10 @@ func checkContent(b []byte, lower, upper []byte) (has byte, err error) {
 			has |= childAt(b, i).flags
 		}
 	}
-	used := roundTo(len(p), uint(b[atShift]))
+	used := 0
+	if len(p) > shortPrefix { // else it lies in the header
+		used = roundTo(len(p), uint(b[atShift]))
+	}
 	// The first separator of an inner page stands for whatever is below all.
 	first := 0
 	if inner {

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -215,4 +216,11 @@ func same(r engine.Reader, model map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// emptyPools drops what is kept between reads: memory of stores that are not direct
+// does not suit one that is.
+func emptyPools() {
+	runtime.GC()
+	runtime.GC()
 }

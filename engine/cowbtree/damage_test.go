@@ -225,8 +225,16 @@ func TestEveryFlippedBitIsSeen(t *testing.T) {
 				places = append(places, at+int64(random.IntN(8)), at+int64(random.IntN(sector)))
 			}
 			copies := v.copies()
-			var seen, refused, partly int
-			for _, at := range places {
+			var seen, refused, partly, n int
+			every := 1
+			if cowbtree.RaceEnabled {
+				every = 15
+			}
+			for i, at := range places {
+				if i%every > 0 {
+					continue
+				}
+				n++
 				image := copies()
 				if err := image.Rot("/store/data", at, 1<<random.IntN(8)); err != nil {
 					t.Fatal(err)
@@ -245,9 +253,9 @@ func TestEveryFlippedBitIsSeen(t *testing.T) {
 					t.Errorf("byte %d of a meta slot: Inspect finds nothing", at%metaSlot)
 				}
 			}
-			t.Logf("of %d flips Inspect saw %d; %d openings were refused; in %d most keys could be read", len(places), seen, refused, partly)
-			if seen < len(places)/4 || refused == 0 || partly < 10 {
-				t.Errorf("of %d flips %d were seen, %d refused and %d in parts of the data", len(places), seen, refused, partly)
+			t.Logf("of %d flips Inspect saw %d; %d openings were refused; in %d most keys could be read", n, seen, refused, partly)
+			if seen < n/4 || refused == 0 && every == 1 || partly < 10/every {
+				t.Errorf("of %d flips %d were seen, %d refused and %d in parts of the data", n, seen, refused, partly)
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/cowbtree"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/engine/wal"
 )
@@ -17,10 +18,10 @@ import (
 // inspectCommand prints what is in the files of a store, which it does not change.
 type inspectCommand struct {
 	Records bool   `help:"Print every record of a log, with the operations of its batch."`
-	Dir     string `arg:"" type:"existingdir" help:"A directory of a log, or of a store that has logs in its subdirectories."`
+	Dir     string `arg:"" type:"existingdir" help:"A directory of a store, which should be closed, or of a log, or above some of them."`
 }
 
-// Run prints every log in or below the directory.
+// Run prints every store, and every log, in or below the directory.
 func (c *inspectCommand) Run(ctx context.Context) error {
 	out := bufio.NewWriter(os.Stdout)
 	return errors.Join(c.print(ctx, out), out.Flush())
@@ -37,26 +38,34 @@ func (c *inspectCommand) print(ctx context.Context, out io.Writer) error {
 		if err != nil || !d.IsDir() {
 			return err
 		}
-		switch err := wal.Inspect(ctx, vfs.OS(), path, out, each); {
-		case errors.Is(err, engine.ErrNotFound):
-		case errors.Is(err, engine.ErrCorrupt):
-			found++
-			damage = append(damage, err)
-		case err != nil:
-			return err
-		default:
-			found++
+		for _, err := range []error{
+			cowbtree.Inspect(ctx, vfs.OS(), path, out),
+			wal.Inspect(ctx, vfs.OS(), path, out, each),
+		} {
+			switch {
+			case errors.Is(err, engine.ErrNotFound):
+			case errors.Is(err, engine.ErrCorrupt):
+				found++
+				damage = append(damage, err)
+			case err != nil:
+				return err
+			default:
+				found++
+			}
 		}
 		return nil
 	})
 	if err == nil && found == 0 {
-		err = fmt.Errorf("%w: no log in or below %s", engine.ErrNotFound, c.Dir)
+		err = fmt.Errorf("%w: no store and no log in or below %s", engine.ErrNotFound, c.Dir)
 	}
 	return errors.Join(append(damage, err)...)
 }
 
-// describe says what a record holds, if it is a batch.
+// describe says what a record holds: a batch, or what a store tells its log beside.
 func describe(r wal.Record) string {
+	if text, ok := cowbtree.DescribeRecord(r.Payload); ok {
+		return text
+	}
 	b, err := engine.DecodeBatch(r.Payload)
 	if err != nil {
 		return "not a batch"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -9,13 +10,14 @@ import (
 	"testing"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/cowbtree"
 	"github.com/orbit-persistence/orbit/engine/wal"
 )
 
 // TestInspect prints a log, and names the damage in it.
 func TestInspect(t *testing.T) {
 	dir := t.TempDir()
-	if code, _, stderr := orbit(t, "inspect", dir); code != 1 || !strings.Contains(stderr, "no log in or below "+dir) {
+	if code, _, stderr := orbit(t, "inspect", dir); code != 1 || !strings.Contains(stderr, "no store and no log in or below "+dir) {
 		t.Errorf("an empty directory: exit code %d, %q", code, stderr)
 	}
 	sink := filepath.Join(dir, "log")
@@ -60,5 +62,75 @@ func TestInspect(t *testing.T) {
 	code, stdout, stderr = orbit(t, "inspect", dir)
 	if code != 1 || !strings.Contains(stderr, "corrupt: record 2, and records up to 3 were flushed") || !strings.Contains(stdout, "records 1 to 1") {
 		t.Errorf("a damaged record: exit code %d, want 1; stderr %q, stdout\n%s", code, stderr, stdout)
+	}
+}
+
+// TestInspectStore prints a store and its log, and names the damage in it.
+func TestInspectStore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	ctx := context.Background()
+	e, err := cowbtree.Open(ctx, dir, cowbtree.Options{SegmentBytes: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b engine.Batch
+	for i := range 200 {
+		b.Put(fmt.Appendf(nil, "key %03d", i), make([]byte, 100))
+	}
+	if err := e.Apply(ctx, &b, engine.Flushed); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.CreateSnapshot(ctx, "monday"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Ingest(ctx, func(yield func(k, v []byte) bool) { yield([]byte("loaded"), []byte("value")) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.CreateSnapshot(ctx, "tuesday"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.DropSnapshot(ctx, "tuesday"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := orbit(t, "inspect", "--records", filepath.Dir(dir))
+	for _, want := range []string{
+		"copy-on-write B+tree ", "level 1: 1 pages, ", "201 entries", `snapshot "monday" of commit 2, generation `, "sound\n",
+		"records 1 to 5", "the log was closed here",
+		`put "key 000" = 100 bytes; put "key 001" = 100 bytes; put "key 002" = 100 bytes; 200 in all`,
+		`name snapshot "monday"`, "bulk load", `drop snapshot "tuesday"`,
+	} {
+		if code != 0 || stderr != "" || !strings.Contains(stdout, want) {
+			t.Errorf("exit code %d, want 0; stderr %q; want %q in\n%s", code, stderr, want, stdout)
+		}
+	}
+	if strings.Contains(stdout, "not a batch") {
+		t.Errorf("a record is not described:\n%s", stdout)
+	}
+	name := filepath.Join(dir, "data")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(data, []byte("loaded"))
+	if at < 0 {
+		t.Fatal("the key is not in the data file")
+	}
+	for i := at; i >= 0; i = bytes.Index(data, []byte("loaded")) {
+		data[i] ^= 1
+	}
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr = orbit(t, "inspect", dir)
+	for _, out := range []string{stdout, stderr} {
+		if code != 1 || !strings.Contains(out, name+" at ") || !strings.Contains(out, "corrupt: the checksum of a page of ") {
+			t.Errorf("a damaged page: exit code %d, want 1; stderr %q, stdout\n%s", code, stderr, stdout)
+		}
+	}
+	if !strings.Contains(stdout, "log was closed here") {
+		t.Errorf("the log is not printed behind the damage:\n%s", stdout)
 	}
 }

@@ -72,12 +72,12 @@
 // # Recovery
 //
 // The meta page with the highest checkpoint counts, and the log behind it is
-// replayed; if it is damaged, the one before counts, and it is ErrCorrupt if the log
-// does not have everything behind that any more. What the file has beyond the length
-// that the meta page tells is free, and so is whatever was written since the
-// checkpoint: values in extents are in the log too. The meta page is written again,
-// into another slot, and flushed before anything else is written, since it may have
-// been in the page cache alone.
+// replayed. If it is damaged, the one before counts, and what that needs and is not
+// there any more is ErrCorrupt: records of the log, or pages whose sectors were used
+// again. What the file has beyond the length that the meta page tells is free, and so
+// is whatever was written since the checkpoint: values in extents are in the log too.
+// The meta page is written again, into another slot, and flushed before anything else
+// is written, since it may have been in the page cache alone.
 //
 // A log that is missing, and a data file that is, are refused; so is a directory
 // with other files.
@@ -173,8 +173,8 @@
 //	  16  u64 birth
 //
 // Keys ascend. The separator of a child is not above its keys, and above those of the
-// child before; that of the first child is empty, and its key's prefix is not
-// counted: the page above bounds it. The hash is that of page.go.
+// child before; the record of the first one's is empty, whatever the prefix, since
+// the page above has that bound. The hash is that of page.go.
 //
 // A payload of the log that begins with a zero is no batch:
 //
@@ -185,7 +185,8 @@
 // # What the device is trusted with
 //
 //   - What was flushed stays, whatever happens to other blocks of 4 KiB: a block that
-//     has a page of the newest two checkpoints, or of a snapshot, is not written to.
+//     has anything of the newest checkpoint is not written to before there is a newer
+//     one, and the three meta slots are blocks of their own.
 //   - A flush that reports success has happened. One that reports failure is never
 //     repeated.
 //   - Nothing is assumed of the order, or of the wholeness, of what was not flushed.
@@ -197,8 +198,7 @@
 // # Limits
 //
 // Keys of 64 KiB, values of 128 MiB, batches of 256 MiB; a data file of 2 PiB; 32
-// levels; 65,535 entries of a page. A commit must not change more inner pages than
-// have room in memory.
+// levels; 65,535 entries of a page.
 //
 // # What it is not
 //

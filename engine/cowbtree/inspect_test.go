@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"regexp"
 	"testing"
 
@@ -75,6 +76,48 @@ func live(t *testing.T, o cowbtree.Options) {
 		s.check(t)
 	}
 	s.close(t)
+}
+
+// TestInspectAfterPowerCuts: the checkpoint that counts after a loss of power is
+// sound, and so is the next one.
+func TestInspectAfterPowerCuts(t *testing.T) {
+	for seed := range uint64(4) {
+		d := simdisk.New(simdisk.Options{Seed: seed})
+		o := cowbtree.Options{FS: d, Inline: true, SegmentBytes: 32 << 10, CheckpointBytes: 8 << 10, MaxKeysPerNode: 20, Compression: cowbtree.Compression(seed % 3)}
+		s := newStory(t, seed, "/store", o)
+		s.keys = 100
+		s.steps(t, 200)
+		s.close(t)
+		random := rand.New(rand.NewPCG(seed, 3))
+		cuts, named, made := 0, false, false
+		for w := d.Walk(); w.Next(); {
+			named = named || w.Event().Kind == simdisk.EventRename
+			made = made || named && w.Event().Kind == simdisk.EventSyncDir && w.Event().Path == "/store"
+			if !made || random.IntN(20) > 0 {
+				continue
+			}
+			fates := make([]simdisk.Fate, len(w.Pending()))
+			for i := range fates {
+				fates[i] = simdisk.Fate(random.IntN(2)) // Lost or Kept
+			}
+			image := w.Crash(fates, 1)
+			if err := cowbtree.Inspect(context.Background(), image, "/store", io.Discard); err != nil {
+				t.Fatalf("seed %d, cut %d: %v", seed, cuts, err)
+			}
+			o.FS = image
+			e := open(t, "/store", o)
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := cowbtree.Inspect(context.Background(), image, "/store", io.Discard); err != nil {
+				t.Fatalf("seed %d, cut %d: after recovery: %v", seed, cuts, err)
+			}
+			cuts++
+		}
+		if cuts < 20 {
+			t.Errorf("seed %d: %d cuts", seed, cuts)
+		}
+	}
 }
 
 // TestInspectPrints pins what a store looks like. Checksums depend on all of the

@@ -202,6 +202,14 @@ func TestInspectFindsWhatChecksumsDoNot(t *testing.T) {
 			putChild(b, 4, r)
 			s.root.sum = checksum.Of(b)
 		}},
+		{"is referred to elsewhere as another one", func(d *tampered) {
+			s := &d.catalog.snapshots[0]
+			b := d.at(s.root)
+			r := childAt(b, 4)
+			r.sum++
+			putChild(b, 4, r)
+			s.root.sum = checksum.Of(b)
+		}},
 		{"is not within the separators", func(d *tampered) {
 			// The page is shared, and read with the newest tree; here its bounds are others.
 			s := &d.catalog.snapshots[0]
@@ -227,6 +235,7 @@ func TestInspectFindsWhatChecksumsDoNot(t *testing.T) {
 			s := &d.catalog.snapshots[0]
 			s.dead = append(s.dead, dead{id: d.meta.root.id, birth: d.meta.root.birth})
 		}},
+		{"is said to hold what is at", func(d *tampered) { d.catalog.snapshots[0].dead[0].birth++ }},
 		{"is said twice to hold", func(d *tampered) { s := &d.catalog.snapshots[1]; s.dead = append(s.dead, s.dead[0]) }},
 		{"would never be free again", func(d *tampered) { s := &d.catalog.snapshots[1]; s.dead = s.dead[1:] }},
 		{"the catalog would be at", func(d *tampered) { d.meta.catalog.n = 1 << 20 }},

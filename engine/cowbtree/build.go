@@ -52,7 +52,7 @@ func (e *Engine) buildFile(sequence uint64, fill func(*txn) error) error {
 	e.space = newSpace(metaSectors)
 	e.history.generation = 1
 	var err error
-	if e.cache, err = newCache(e.options.CacheBytes); err != nil {
+	if e.cache, err = newCache(e.options.CacheBytes, e.options.Inline); err != nil {
 		return err
 	}
 	defer e.cache.empty(true)

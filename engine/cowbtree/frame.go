@@ -43,6 +43,10 @@ const (
 	innerChances = 8
 
 	indexBits = 29
+
+	// hugeBudget is the least budget of a cache that takes large pages from the
+	// operating system.
+	hugeBudget = 32 << 20
 )
 
 // frameClass is the class of the smallest frame for a page of n bytes.
@@ -89,6 +93,7 @@ func (f *frame) use(chances uint32) {
 // the same lines of the processor's cache.
 type cache struct {
 	budget int64
+	inline bool // no goroutines
 	// first is the array of the smallest frames, rest those of the others; small is
 	// the number of the smallest. They do not change once they are there.
 	first unsafe.Pointer
@@ -103,6 +108,10 @@ type cache struct {
 	arrays [classes]array
 	used   int64 // bytes of frames that were ever handed out
 	lastID uint64
+	// populating is set while a goroutine takes memory ahead of its use; background
+	// waits for it.
+	populating bool
+	background sync.WaitGroup
 }
 
 // array is the frames of one size.
@@ -112,6 +121,7 @@ type array struct {
 	next   uint32 // the first that never was
 	free   uint32 // the head of the list
 	hand   uint32 // of the clock
+	ahead  int    // bytes that were taken from the operating system before their use
 }
 
 // reservation is the memory that is set aside for frames of one size, in bytes:
@@ -125,8 +135,8 @@ func reservation(budget int64) int64 {
 
 // newCache returns a cache. Calls may still be reading when the store is closed,
 // so its memory lives until the garbage collector knows that none does.
-func newCache(budget int64) (*cache, error) {
-	c := &cache{budget: budget}
+func newCache(budget int64, inline bool) (*cache, error) {
+	c := &cache{budget: budget, inline: inline || budget < hugeBudget}
 	if err := c.reserve(0); err != nil {
 		return nil, err
 	}
@@ -138,7 +148,7 @@ func newCache(budget int64) (*cache, error) {
 func (c *cache) reserve(class int) error {
 	stride := minPageBytes<<class + frameBytes
 	n := min(reservation(c.budget)/int64(stride), 1<<indexBits-1)
-	m, err := vfs.ReserveMemory(int(n)*stride+frameBytes, c.budget >= 32<<20)
+	m, err := vfs.ReserveMemory(int(n)*stride+frameBytes, c.budget >= hugeBudget)
 	if err != nil {
 		return err
 	}
@@ -153,6 +163,7 @@ func (c *cache) reserve(class int) error {
 // empty gives the memory back. Calls that are still reading find nothing, unless
 // now says that there are none, and that the addresses are to be given back too.
 func (c *cache) empty(now bool) {
+	c.background.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for class := range c.arrays {
@@ -217,9 +228,32 @@ func (c *cache) take(n int) (*frame, error) {
 	handle := uint32(class)<<indexBits | a.next
 	a.next++
 	c.used += stride
+	c.populate(a, int(a.next)*int(stride))
 	f := c.frame(handle)
 	f.handle = handle
 	return f, nil
+}
+
+// populate takes memory behind the bytes that are used, where there may be more use:
+// the operating system clears it first, and to find large pages can take it
+// milliseconds. Under mu.
+func (c *cache) populate(a *array, used int) {
+	const least, most = 4 << 20, 32 << 20
+	want := min(used/4, most)
+	if c.inline || c.populating || used < least || a.ahead > used+want/2 || int64(used+want) > c.budget {
+		return
+	}
+	c.populating = true
+	from := max(a.ahead, used)
+	a.ahead = used + want
+	m, n := a.memory, a.ahead-from
+	from &^= 1<<21 - 1
+	c.background.Go(func() {
+		m.Populate(from, n)
+		c.mu.Lock()
+		c.populating = false
+		c.mu.Unlock()
+	})
 }
 
 // evict takes the frame of a page that is in the file and was not used lately. It

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"unsafe"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/lifetime"
+	"github.com/orbit-persistence/orbit/engine/internal/prefetch"
 )
 
 // iterator walks a snapshot, a leaf at a time, of which it has a copy.
@@ -22,8 +24,6 @@ type iterator struct {
 	err          error
 
 	*iteratorMemory
-	// path leads to the leaf: at each level above it, the page and the child.
-	path [32]step
 	// at is the entry on which it stands, of those in [begin, end) that are within
 	// the bounds; -1 for none.
 	at, begin, end int
@@ -42,7 +42,11 @@ type step struct {
 }
 
 // iteratorMemory is memory that iterators leave to others.
-type iteratorMemory struct{ leaf, spare, key, far []byte }
+type iteratorMemory struct {
+	leaf, spare, key, far []byte
+	// path leads to the leaf: at each level above it, the page and the child.
+	path [32]step
+}
 
 var iteratorPool = sync.Pool{New: func() any { return new(iteratorMemory) }}
 
@@ -337,10 +341,24 @@ func (it *iterator) next(by int) bool {
 		}
 		if err == nil {
 			it.path[level].i = i
+			it.ahead(by)
 		}
 		return err
 	})
 	return ok && more
+}
+
+// ahead brings the leaf near that comes after this one.
+func (it *iterator) ahead(by int) {
+	s := it.path[1]
+	if i := s.i + by; i >= 0 && i < s.of {
+		b := s.frame.page()
+		if at := refAt(b, i); at+hotBytes <= len(b) {
+			if f := it.engine.cache.frame(hintAt(b, at)); f != nil {
+				prefetch.Lines(unsafe.Pointer(f), (frameBytes+minPageBytes)/64)
+			}
+		}
+	}
 }
 
 // again finds the leaf anew by a key of it, where the path to it is not good any
@@ -408,9 +426,9 @@ func (it *iterator) stop() {
 	if cap(it.far) > 1<<20 {
 		it.far = nil
 	}
+	it.path[1] = step{} // by which leafID knows that there is none
 	iteratorPool.Put(it.iteratorMemory)
-	it.iteratorMemory = new(iteratorMemory)
-	it.path = [32]step{}
+	it.iteratorMemory = nil
 }
 
 // sameRange reports whether two iterators show the same, and ends both. Where both

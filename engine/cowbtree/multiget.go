@@ -17,11 +17,6 @@ type lookup struct {
 	frame   *frame
 	version uint64
 	fp      byte
-	// The search in an inner page, halfway: what childIn is given, and the child, or
-	// where the reference to it is.
-	count, capacity, block, at int
-	head                       uint32
-	suffix                     []byte
 }
 
 type lookups struct {
@@ -109,73 +104,48 @@ func (e *Engine) tryMultiGet(keys [][]byte, m *lookups) error {
 		m.each[i] = lookup{id: rt.ref.id, hint: rt.ref.hint, fp: fingerprint(key)}
 	}
 	for level := rt.level; level > 0; level-- {
-		// Each step is for all keys before the next one is, and brings near what that
-		// looks at: the heads of the pages, a block of heads, a reference.
-		for i := range m.each {
-			l := &m.each[i]
-			if l.frame = e.cache.frame(l.hint); l.frame == nil {
-				return e.multiGetMiss(keys[i])
-			}
-			prefetch.Lines(unsafe.Pointer(l.frame), 2)
+		lines := leafLines
+		if level == 2 {
+			lines = innerLines
 		}
 		for i := range m.each {
 			l := &m.each[i]
-			if l.version = l.frame.version.Load(); l.version&1 == 1 || !l.frame.is(l.id) {
+			f := e.cache.frame(l.hint)
+			if f == nil {
 				return e.multiGetMiss(keys[i])
 			}
-			l.frame.use(innerChances)
-			b := l.frame.page()
-			l.count, l.capacity = u16(b, atCount), u16(b, atCap)
-			if b[atKind] != kindInner || l.count == 0 || l.count > l.capacity || innerDirOf(l.capacity).end > len(b) {
-				return errAgain
+			v := f.version.Load()
+			if v&1 == 1 || !f.is(l.id) {
+				return e.multiGetMiss(keys[i])
 			}
-			suffix, side, ok := without(b, keys[i])
+			f.use(innerChances)
+			b := f.page()
+			n, ok := childFor(b, keys[i])
 			if !ok {
 				return errAgain
 			}
-			l.suffix, l.head, l.block = suffix, head(suffix), -1
-			switch {
-			case side < 0:
-				l.at = 0
-			case side > 0:
-				l.at = l.count - 1
-			default:
-				l.block = headBlock(b, l.count, l.head)
-				prefetch.Line(unsafe.Pointer(&b[innerDirOf(l.capacity).heads+4*l.block]))
-			}
-		}
-		for i := range m.each {
-			l := &m.each[i]
-			b := l.frame.page()
-			if l.block >= 0 {
-				var ok bool
-				if l.at, ok = childIn(b, l.count, l.capacity, l.block, l.head, l.suffix); !ok {
-					return errAgain
-				}
-			}
-			l.at = innerDirOf(l.capacity).refs + hotBytes*l.at
-			prefetch.Line(unsafe.Pointer(&b[l.at]))
-		}
-		for i := range m.each {
-			l := &m.each[i]
-			b := l.frame.page()
-			l.id, l.hint = u64(b, l.at), hintAt(b, l.at)
-			if l.frame.version.Load() != l.version {
+			at := refAt(b, n)
+			if at+hotBytes > len(b) {
 				return errAgain
 			}
+			l.id, l.hint = u64(b, at), hintAt(b, at)
+			if f.version.Load() != v {
+				return errAgain
+			}
+			// By the time that its turn comes, the page below is near.
+			if level <= 2 {
+				if f := e.cache.frame(l.hint); f != nil {
+					prefetch.Lines(unsafe.Pointer(f), lines)
+				}
+			}
 		}
-	}
-	for i := range m.each {
-		// The leaves, with their directories.
-		l := &m.each[i]
-		if l.frame = e.cache.frame(l.hint); l.frame == nil {
-			return e.multiGetMiss(keys[i])
-		}
-		prefetch.Lines(unsafe.Pointer(l.frame), leafLines)
 	}
 	for i := range m.each {
 		// The records, likewise.
 		l := &m.each[i]
+		if l.frame = e.cache.frame(l.hint); l.frame == nil {
+			return e.multiGetMiss(keys[i])
+		}
 		l.version = l.frame.version.Load()
 		nearRecord(l.frame.page(), l.fp)
 	}

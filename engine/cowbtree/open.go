@@ -74,7 +74,7 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if e.cache, err = newCache(e.options.CacheBytes); err != nil {
+	if e.cache, err = newCache(e.options.CacheBytes, e.options.Inline); err != nil {
 		return err
 	}
 	if err := e.restore(c); err != nil {

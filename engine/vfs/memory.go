@@ -28,6 +28,10 @@ func (m *Memory) Bytes() []byte { return m.data }
 // before.
 func (m *Memory) Discard(off, n int) { discard(m.data[off : off+n]) }
 
+// Populate takes [off, off+n) from the operating system before it is touched, so
+// that who touches it need not wait. Where that cannot be done, nothing happens.
+func (m *Memory) Populate(off, n int) { populate(m.data[off : off+n]) }
+
 // Release ends the memory; touching it afterwards faults.
 func (m *Memory) Release() error {
 	data := m.data

@@ -15,4 +15,6 @@ func reserve(n int, huge bool) ([]byte, error) {
 
 func discard(b []byte) { _ = unix.Madvise(b, unix.MADV_DONTNEED) }
 
+func populate(b []byte) { _ = unix.Madvise(b, unix.MADV_POPULATE_WRITE) }
+
 func release(b []byte) error { return unix.Munmap(b) }

@@ -16,6 +16,9 @@ func TestReserveMemory(t *testing.T) {
 		t.Fatalf("%d bytes, beginning with %d and %d in the middle; want zeros", len(b), b[0], b[1<<29])
 	}
 	b[1<<29] = 7
+	if m.Populate(0, 1<<20); b[1<<19] != 0 {
+		t.Error("memory that was taken is not zero")
+	}
 	if m.Discard(0, 1<<20); b[1<<29] != 7 {
 		t.Error("memory that was kept has changed")
 	}

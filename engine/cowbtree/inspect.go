@@ -21,7 +21,9 @@ import (
 // is a matter of its own; see wal.Inspect.
 //
 // The store should be closed: nothing is locked, so that what is written meanwhile
-// may look like damage.
+// may look like damage. The memory that this takes is a bit for each sector of the
+// file, and, where there are named snapshots, about 100 bytes for each page and value
+// apart.
 //
 // It returns, after printing everything, ErrCorrupt with file and offset for each
 // place that is not sound, as far as there are not too many, and ErrNotFound if dir

@@ -31,12 +31,12 @@ func (e *Engine) commit(ctx context.Context, b *engine.Batch, d engine.Durabilit
 		return err
 	}
 	defer e.life.Exit()
-	sequence, err := e.order(ctx, b, d, check)
+	sequence, flush, err := e.order(ctx, b, d, check)
 	if err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
 	// Outside the lock, so that one flush serves all who wait for it.
-	if d == engine.Flushed {
+	if flush {
 		if err := e.log.Flush(sequence); err != nil {
 			return fmt.Errorf("apply: commit %d: %w", sequence, err)
 		}
@@ -57,36 +57,46 @@ func (e *Engine) lockCommits() {
 	e.mu.Lock()
 }
 
-// order gives b its place in the commit order, in the log and in the tree.
-func (e *Engine) order(ctx context.Context, b *engine.Batch, d engine.Durability, check func() error) (uint64, error) {
+// order gives b its place in the commit order, in the log and in the tree. flush
+// says that the caller has to flush the log up to it.
+func (e *Engine) order(ctx context.Context, b *engine.Batch, d engine.Durability, check func() error) (sequence uint64, flush bool, err error) {
 	e.lockCommits()
 	defer e.mu.Unlock()
 	if err := e.ready(ctx, b.Count() > 0, int64(b.Size())); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if check != nil {
 		if err := check(); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 	}
+	flush = d == engine.Flushed
 	if b.Count() == 0 {
-		return e.seq.Load(), nil
+		return e.seq.Load(), flush, nil
 	}
 	if raceEnabled {
 		defer e.alone()()
 	}
-	sequence, err := e.change(b, func() (uint64, error) { return e.log.Append(ctx, b.Encoded(), d) })
+	sequence, err = e.change(b, func() (uint64, error) { return e.log.Append(ctx, b.Encoded(), d) })
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	e.seq.Store(sequence)
 	b.SetSequence(sequence)
 	e.logged += int64(b.Size())
 	e.counters.applied.Add(uint64(b.Size()))
+	if most := e.options.LogBufferBytes; most > 0 && !flush {
+		if e.unflushed += int64(b.Size()); e.unflushed >= most {
+			if e.background.wake == nil {
+				e.unflushed, flush = 0, true
+			}
+			e.wake()
+		}
+	}
 	if e.due() {
 		e.wake()
 	}
-	return sequence, nil
+	return sequence, flush, nil
 }
 
 // ready returns when a commit of a batch of that size may begin: it waits for room
@@ -323,7 +333,9 @@ func (e *Engine) free(d dead) {
 		e.cache.drop(d.hint, d.id)
 	}
 	if place&unwritten == 0 && place != 0 {
-		e.space.give(extentOf(place))
+		x := extentOf(place)
+		delete(e.young, x.at)
+		e.space.give(x)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/lifetime"
@@ -52,8 +51,9 @@ type Engine struct {
 	// namesChanged says that snapshots were named or dropped since the last checkpoint
 	// began.
 	namesChanged bool
-	// young are the extents with values that were taken since the last checkpoint
-	// began, by where they are. It counts them as free, since replay writes them again.
+	// young are the extents with values, and with pages of transactions, that were
+	// taken since the last checkpoint began, by where they are. It counts them as free,
+	// since replay writes them again.
 	young map[int64]int64
 	// logged counts the bytes of batches since the last checkpoint began.
 	logged int64
@@ -65,6 +65,8 @@ type Engine struct {
 	// hidden is the state that readers see while a bulk load, which is the newest one,
 	// is not durable yet. Commits wait.
 	hidden *snapshot
+	// ingestAt is the sequence of a bulk load that replay met.
+	ingestAt uint64
 	// loading is the tree of that bulk load; nil if there is none.
 	loading tree
 	// failed is why no write can be trusted any more.
@@ -104,16 +106,13 @@ type background struct {
 
 // counters are what Metrics tells.
 type counters struct {
-	applied, logged                    atomic.Uint64
+	applied                            atomic.Uint64
 	pageReads, innerReads, extentReads atomic.Uint64
 	flushed, compacted                 atomic.Uint64
 	checkpoints, pagesWritten, stalls  atomic.Uint64
 	stallTime                          atomic.Int64
-	hits                               atomic.Uint64
 	pagesBorn, inPlace                 atomic.Uint64
 	checkpointTime                     atomic.Int64
-	snapshotsSkipped                   atomic.Uint64
-	lastCheckpoint                     atomic.Pointer[time.Time]
 }
 
 var traits = engine.Traits{

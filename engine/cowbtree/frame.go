@@ -47,6 +47,10 @@ const (
 	// hugeBudget is the least budget of a cache that takes large pages from the
 	// operating system.
 	hugeBudget = 32 << 20
+
+	// leastFrames of a size are there whatever the budget, so that the way down to a
+	// page does not evict itself.
+	leastFrames = 64
 )
 
 // frameClass is the class of the smallest frame for a page of n bytes.
@@ -217,7 +221,7 @@ func (c *cache) take(n int) (*frame, error) {
 		a.free = f.next
 		return f, nil
 	}
-	if c.used+stride > c.budget {
+	if c.used+stride > c.budget && a.next > leastFrames {
 		if f := c.evict(class); f != nil {
 			return f, nil
 		}

@@ -78,6 +78,11 @@ func (e *Engine) ingest(ctx context.Context, entries iter.Seq2[[]byte, []byte]) 
 	e.counters.applied.Add(size)
 	e.adopt(s, held, logged)
 	e.history.readDone(before)
+	// From here on the load is durable, and this only tells that: where it cannot be
+	// written, a damaged meta page is found out by less.
+	if sequence, err := e.log.Append(context.Background(), noBatch(recordIngested, ""), engine.Flushed); err == nil {
+		e.seq.Store(sequence)
+	}
 	return e.trim()
 }
 

@@ -63,6 +63,11 @@ func (m meta) encode() []byte {
 // errNoMeta says that a slot was never written.
 var errNoMeta = errors.New("an empty slot")
 
+// errVersion says that a slot is of a format that this build does not know.
+type errVersion struct{ error }
+
+func (e errVersion) Unwrap() error { return e.error }
+
 // decodeMeta reads a meta page.
 func decodeMeta(b []byte) (meta, error) {
 	var m meta
@@ -82,7 +87,7 @@ func decodeMeta(b []byte) (meta, error) {
 	case !checksum.Matches(u32(b, 12), checksum.Of(b[:12], b[16:])):
 		return m, fmt.Errorf("%w: the checksum of a meta page does not match", engine.ErrCorrupt)
 	case u32(b, 8) != formatVersion:
-		return m, fmt.Errorf("%w: format version %d; this build knows %d: use a newer one", engine.ErrCorrupt, u32(b, 8), formatVersion)
+		return m, errVersion{fmt.Errorf("%w: format version %d; this build knows %d: use a newer one", engine.ErrCorrupt, u32(b, 8), formatVersion)}
 	}
 	word := u64(b, 64)
 	m = meta{
@@ -111,6 +116,8 @@ func readMeta(f vfs.File) (meta, error) {
 		m, err := decodeMeta(b[:n])
 		switch {
 		case err == errNoMeta:
+		case errors.As(err, new(errVersion)):
+			return meta{}, vfs.NewError("read meta page", f.Name(), off, err) // whatever the others say
 		case err != nil:
 			problems = append(problems, vfs.NewError("read meta page", f.Name(), off, err))
 		case !found || m.checkpoint > newest.checkpoint:

@@ -83,6 +83,9 @@ const (
 	recordAutoName = 2
 	recordUnname   = 3
 	recordIngest   = 4
+	// recordIngested follows when a bulk load is durable: without that one, replay
+	// passes over the load; with it, a checkpoint that has not the load is too old.
+	recordIngested = 5
 )
 
 func noBatch(kind byte, name string) []byte {

@@ -263,6 +263,11 @@ func (e *Engine) replayRecord(ctx context.Context, r wal.Record) error {
 		case len(p) > 2 && p[1] == recordUnname && e.names[name] != nil:
 			e.unname(name, r.Sequence)
 		case len(p) == 2 && p[1] == recordIngest:
+			e.ingestAt = r.Sequence
+		case len(p) == 2 && p[1] == recordIngested:
+			if e.ingestAt > 0 {
+				return fmt.Errorf("log of %s, record %d: %w: the bulk load of record %d is in no meta page that is whole; restore the store from a backup", e.dir, r.Sequence, engine.ErrCorrupt, e.ingestAt)
+			}
 		default:
 			return fmt.Errorf("log of %s, record %d: %w: it is neither a batch nor of a snapshot", e.dir, r.Sequence, engine.ErrCorrupt)
 		}

@@ -110,7 +110,7 @@ func hash(key []byte) uint64 {
 			last |= uint64(c) << (8 * i)
 		}
 	}
-	hi, lo := bits.Mul64(last^k1, h^k0)
+	hi, lo := bits.Mul64(last^k1, h)
 	return hi ^ lo
 }
 

@@ -273,7 +273,7 @@ func (e *Engine) readAt(off int64, n int, buf *[]byte) ([]byte, error) {
 	to := (off + int64(n) + a - 1) &^ (a - 1)
 	size := int(to - from)
 	if cap(*buf) < size {
-		*buf = vfs.AlignedBuffer(size+size/2, max(e.align.Memory, 1))
+		*buf = vfs.AlignedBuffer(size+size/2, minPageBytes) // which suits every store
 	}
 	b := (*buf)[:size]
 	if _, err := e.data.ReadAt(b, from); err != nil {

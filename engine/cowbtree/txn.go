@@ -66,6 +66,7 @@ func (t *txn) abort() {
 		t.giveExtent(x)
 	}
 	for _, x := range t.spilled {
+		delete(t.young, x.at)
 		t.space.give(x)
 	}
 }

@@ -195,7 +195,9 @@ func (t *txn) spill() error {
 		err = e
 	}
 	for _, r := range w.written {
-		t.spilled = append(t.spilled, extentOf(t.cache.frame(r.hint).place.Load()))
+		x := extentOf(t.cache.frame(r.hint).place.Load())
+		t.spilled = append(t.spilled, x)
+		t.young[x.at] = x.n // a checkpoint that is under way does not know of it
 	}
 	if err != nil {
 		t.attempt.runs = t.attempt.runs[:runs] // of a transaction that will be aborted

@@ -98,7 +98,7 @@ func TestInspectStore(t *testing.T) {
 	code, stdout, stderr := orbit(t, "inspect", "--records", filepath.Dir(dir))
 	for _, want := range []string{
 		"copy-on-write B+tree ", "level 1: 1 pages, ", "201 entries", `snapshot "monday" of commit 2, generation `, "sound\n",
-		"records 1 to 5", "the log was closed here",
+		"records 1 to 6", "the log was closed here",
 		`put "key 000" = 100 bytes; put "key 001" = 100 bytes; put "key 002" = 100 bytes; 200 in all`,
 		`name snapshot "monday"`, "bulk load", `drop snapshot "tuesday"`,
 	} {

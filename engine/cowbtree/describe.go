@@ -12,6 +12,8 @@ func DescribeRecord(payload []byte) (text string, ok bool) {
 	switch kind := payload[1]; {
 	case kind == recordIngest && len(name) == 0:
 		return "bulk load", true
+	case kind == recordIngested && len(name) == 0:
+		return "bulk load done", true
 	case len(name) == 0:
 	case kind == recordName:
 		return "name snapshot " + engine.QuoteKey(name), true

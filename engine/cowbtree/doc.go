@@ -179,7 +179,8 @@
 // A payload of the log that begins with a zero is no batch:
 //
 //	0  u8  0
-//	1  u8  1 name a snapshot, 2 name an automatic one, 3 drop one, 4 bulk load
+//	1  u8  1 name a snapshot, 2 name an automatic one, 3 drop one, 4 bulk load,
+//	       5 the bulk load before this is durable
 //	2      the name; nothing for a bulk load, which is in a checkpoint
 //
 // # What the device is trusted with

@@ -45,7 +45,6 @@ func TestInspectOfDirect(t *testing.T) {
 	if !c.Direct {
 		t.Skip("no direct I/O here")
 	}
-	emptyPools()
 	live(t, cowbtree.Options{Direct: true})
 }
 

@@ -196,7 +196,6 @@ func (o *opener) Open(name string, flags vfs.OpenFlags) (vfs.File, error) {
 // TestDirect opens the data file past the page cache, and only when it is asked to.
 func TestDirect(t *testing.T) {
 	for _, direct := range []bool{false, true} {
-		emptyPools()
 		fsys := &opener{FS: simdisk.New(simdisk.Options{Seed: 1}), direct: map[string]bool{}}
 		o := cowbtree.Options{FS: fsys, Inline: true, Direct: direct, CheckpointBytes: 100 << 10, CacheBytes: 1 << 20}
 		var model map[string]string

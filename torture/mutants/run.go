@@ -77,16 +77,26 @@ type outcome struct {
 	idle string
 }
 
-// Tests is the mode that runs the tests of package wal: some defects show only
-// where several goroutines, or sinks, meet in a way that a mode rarely makes.
+// Tests is the mode that runs the tests of the package that the mutant is in, wal or
+// cowbtree: some defects show only where several goroutines, or sinks, meet in a way
+// that a mode rarely makes.
 const Tests = "tests"
 
-// testsSuffix makes the name of the test program of that of the other.
-const testsSuffix = ".test"
+// testsSuffix makes the name of the test program of an engine of that of the other.
+func testsSuffix(engine string) string { return "." + engine + ".test" }
+
+// engineOf is the engine that shows a mutant or a site: the example, which stands on
+// the log, unless it is one of the copy-on-write B+tree.
+func engineOf(on string) string {
+	if strings.HasPrefix(on, "cowbtree/") || strings.Contains(on, "/engine/cowbtree.") {
+		return "cowbtree"
+	}
+	return "example"
+}
 
 // tests runs the test program with some mutants on.
 func (r *runner) tests(ctx context.Context, on string, env ...string) (outcome, error) {
-	cmd := exec.CommandContext(ctx, r.program+testsSuffix, "-test.failfast", "-test.timeout=60s")
+	cmd := exec.CommandContext(ctx, r.program+testsSuffix(engineOf(on)), "-test.failfast", "-test.timeout=60s")
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), append(env, "ORBIT_MUTANT="+on)...)
 	cmd.WaitDelay = time.Second
@@ -116,7 +126,7 @@ func (r *runner) mode(ctx context.Context, mode, on string, seed uint64, work in
 	}
 	defer os.RemoveAll(dir)
 	report := filepath.Join(dir, "report.json")
-	cmd := exec.CommandContext(ctx, r.program, "--engines", "example", "--modes", mode, "--seed", strconv.FormatUint(seed, 10), "--work", strconv.FormatInt(work, 10), "--dir", dir, "--json", report)
+	cmd := exec.CommandContext(ctx, r.program, "--engines", engineOf(on), "--modes", mode, "--seed", strconv.FormatUint(seed, 10), "--work", strconv.FormatInt(work, 10), "--dir", dir, "--json", report)
 	cmd.Env = append(os.Environ(), append(env, "ORBIT_MUTANT="+on)...)
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
@@ -302,16 +312,21 @@ func (r *runner) baseline(ctx context.Context, modes []string) (sound, failed, i
 	return sound, failed, idle, nil
 }
 
+// noMutant is the name of none, under which the copy-on-write B+tree runs.
+const noMutant = "cowbtree/"
+
 // sites finds the sites that the modes meet.
 func (r *runner) sites(ctx context.Context, modes []string) ([]string, error) {
 	list := filepath.Join(r.dir, "sites")
 	for _, mode := range modes {
-		o, err := r.mode(ctx, mode, "", r.seed, r.efforts(mode)[0], "ORBIT_SITES="+list)
-		if err != nil {
-			return nil, err
-		}
-		if o.how != "" {
-			return nil, fmt.Errorf("%s fails without a mutant: %s", mode, o.how)
+		for _, on := range []string{"", noMutant} {
+			o, err := r.mode(ctx, mode, on, r.seed, r.efforts(mode)[0], "ORBIT_SITES="+list)
+			if err != nil {
+				return nil, err
+			}
+			if o.how != "" {
+				return nil, fmt.Errorf("%s fails without a mutant: %s", mode, o.how)
+			}
 		}
 	}
 	data, err := os.ReadFile(list)

@@ -78,12 +78,22 @@ func (e *Engine) ingest(ctx context.Context, entries iter.Seq2[[]byte, []byte]) 
 	e.counters.applied.Add(size)
 	e.adopt(s, held, logged)
 	e.history.readDone(before)
-	// From here on the load is durable, and this only tells that: where it cannot be
-	// written, a damaged meta page is found out by less.
-	if sequence, err := e.log.Append(context.Background(), noBatch(recordIngested, ""), engine.Flushed); err == nil {
-		e.seq.Store(sequence)
-	}
+	e.told()
 	return e.trim()
+}
+
+// told writes to the log that a bulk load is durable. That it cannot be written
+// takes nothing from the load, which is in the file: the log is read-only then, or
+// full, and a damaged meta page is found out by less. Under mu.
+func (e *Engine) told() {
+	sequence, err := e.log.Append(context.Background(), noBatch(recordIngested, ""), engine.Flushed)
+	if err == nil {
+		e.seq.Store(sequence)
+		err = e.log.Flush(sequence)
+	}
+	if err != nil && !errors.Is(err, engine.ErrNoSpace) {
+		e.fail(err)
+	}
 }
 
 // loadEntries makes a transaction of the entries, and gives it its place in the log; nil

@@ -44,4 +44,9 @@
 // is freed after it, so that the file grows with the writes. A snapshot is one
 // read transaction, which takes one thread at a time: its readers wait for each
 // other. There can be 4,096 iterators and snapshots; one more is ErrInUse.
+//
+// LMDB (0.9.24) itself lets a reader begin in the midst of a commit, if two commits
+// pass while it begins: it then sees what is not yet acknowledged, and the next one
+// what was before. The adapter begins such a reader again; a Checkpoint, whose reader
+// is LMDB's own, is as LMDB has it.
 package lmdb

@@ -21,6 +21,7 @@ struct lmdb_reader {
 struct lmdb_store {
   MDB_env *env;
   MDB_dbi db;
+  atomic_ulong commits;  // begun; for begin_read
   lmdb_reader readers[kept_readers];
 };
 
@@ -108,6 +109,26 @@ void lmdb_get_info(lmdb_store *s, lmdb_info *info) {
   info->readers = env.me_numreaders;
 }
 
+// Begins a read transaction, anew if *txn is NULL, of the newest commit or one that
+// is under way.
+//
+// LMDB takes the number of the newest commit, and then copies the roots from that of
+// its two meta pages which has the number's parity. A thread that is stopped between
+// the two meets a page that two commits later writes, whose number is not known yet:
+// it reads what comes, perhaps half of it, and its next transaction reads what was
+// before. So a transaction during whose beginning a commit began is begun again.
+static int begin_read(lmdb_store *s, MDB_txn **txn) {
+  for (;;) {
+    unsigned long before = atomic_load(&s->commits);
+    int rc = *txn != NULL ? mdb_txn_renew(*txn)
+                          : mdb_txn_begin(s->env, NULL, MDB_RDONLY, txn);
+    if (rc != 0) return rc;
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load(&s->commits) == before) return 0;
+    mdb_txn_reset(*txn);
+  }
+}
+
 int lmdb_reader_take(lmdb_store *s, lmdb_reader **out) {
   // A thread begins with the one that it took last.
   static _Thread_local unsigned hint;
@@ -115,14 +136,8 @@ int lmdb_reader_take(lmdb_store *s, lmdb_reader **out) {
     lmdb_reader *r = &s->readers[hint % kept_readers];
     if (atomic_load_explicit(&r->taken, memory_order_relaxed) == 0 &&
         atomic_exchange_explicit(&r->taken, 1, memory_order_acquire) == 0) {
-      int rc;
-      if (r->txn != NULL) {
-        rc = mdb_txn_renew(r->txn);
-      } else {
-        r->kept = 1;
-        rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &r->txn);
-        if (rc != 0) r->txn = NULL;
-      }
+      r->kept = 1;
+      int rc = begin_read(s, &r->txn);
       if (rc != 0) {
         atomic_store_explicit(&r->taken, 0, memory_order_release);
         return rc;
@@ -134,7 +149,7 @@ int lmdb_reader_take(lmdb_store *s, lmdb_reader **out) {
   }
   lmdb_reader *r = calloc(1, sizeof *r);
   if (r == NULL) return ENOMEM;
-  int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &r->txn);
+  int rc = begin_read(s, &r->txn);
   if (rc != 0) {
     free(r);
     return rc;
@@ -297,6 +312,7 @@ lmdb_outcome lmdb_apply(lmdb_store *s, const uint8_t *batch, size_t bytes,
     return done;
   }
   done.at = bytes;
+  atomic_fetch_add(&s->commits, 1);
   done.rc = mdb_txn_commit(txn);
   return done;
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -27,14 +28,18 @@ type Command struct {
 	Rounds         int           `default:"3" help:"Rounds; each figure is their median."`
 	Quick          bool          `help:"Small sizes and short times, to see that everything runs; not for figures."`
 	Largest        int           `placeholder:"RECORDS" help:"Leave out sizes above so many records."`
-	Budget         time.Duration `default:"2h" help:"Leave out, loudly, what does not fit into this time; 0 for no bound."`
+	Budget         time.Duration `default:"2h" help:"Leave out, loudly, what does not fit into this time, and stop what goes on beyond it; 0 for no bound."`
 	Seed           uint64        `default:"1" help:"Seed of all that is random."`
 	Dir            string        `type:"existingdir" default:"." help:"A directory on the device to measure."`
 	RocksDBRelease string        `name:"rocksdb-release" type:"existingfile" placeholder:"FILE" help:"Another build of this program, with a release build of RocksDB, to run beside it as rocksdb-release; the goals are then held against it."`
 	Out            string        `type:"path" help:"Directory for tree.md, tree.json and the pictures; nothing is written without it."`
 }
 
-// Run measures until it is done or interrupted.
+// errInterrupted is the error of a run that a signal ended; what it had measured by
+// then is printed and written.
+var errInterrupted = errors.New("interrupted: what is printed is not all")
+
+// Run measures until it is done or interrupted, and writes what it has then.
 func (c *Command) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -44,16 +49,29 @@ func (c *Command) Run() error {
 	}
 	var text bytes.Buffer
 	r.Write(&text)
-	if _, err := os.Stdout.Write(text.Bytes()); err != nil || c.Out == "" {
+	if _, err := os.Stdout.Write(text.Bytes()); err != nil {
 		return err
 	}
+	if c.Out != "" {
+		if err := c.write(r, text.Bytes()); err != nil {
+			return err
+		}
+	}
+	if r.Interrupted {
+		return errInterrupted
+	}
+	return nil
+}
+
+// write writes the result's files.
+func (c *Command) write(r *Result, text []byte) error {
 	data, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
 		return err
 	}
 	files := r.Pictures()
 	files["tree.json"] = append(data, '\n')
-	files["tree.md"] = text.Bytes()
+	files["tree.md"] = text
 	for name, data := range files {
 		if err := result.WriteFile(filepath.Join(c.Out, name), data); err != nil {
 			return err
@@ -63,7 +81,8 @@ func (c *Command) Run() error {
 }
 
 // Measure runs the sections. A bench.UsageError means that the call is at fault,
-// and nothing was measured; every other error ended the run.
+// and nothing was measured; every other error ended the run. The end of ctx or of the
+// budget is none: the result says what is missing from it.
 func (c *Command) Measure(ctx context.Context) (*Result, error) {
 	r, chosen, err := c.plan()
 	if err != nil {

@@ -30,6 +30,8 @@ type Result struct {
 	Seconds float64 `json:"seconds"`
 	Rounds  int     `json:"rounds"`
 	Quick   bool    `json:"quick,omitempty"`
+	// Interrupted tells that a signal ended it before everything was measured.
+	Interrupted bool `json:"interrupted,omitempty"`
 	// Engine is what the goals are for, Peers what stands beside it; Versions are
 	// of both.
 	Engine   string            `json:"engine"`

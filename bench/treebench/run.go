@@ -44,8 +44,17 @@ var sections = []section{
 	{"growth", sectionGrowth, (*run).growth},
 }
 
-// measure runs the sections in a directory of its own below parent, and judges.
+// errBudget is why a run's context ends that took longer than it may.
+var errBudget = errors.New("the time budget was used up")
+
+// measure runs the sections in a directory of its own below parent, and judges what
+// is measured, be it all or what there was time for.
 func (r *run) measure(ctx context.Context, parent string, chosen []section) (err error) {
+	if r.budget > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithDeadlineCause(ctx, r.started.Add(r.budget), errBudget)
+		defer stop()
+	}
 	if r.dir, err = os.MkdirTemp(parent, "orbit-tree-"); err != nil {
 		return err
 	}
@@ -58,15 +67,32 @@ func (r *run) measure(ctx context.Context, parent string, chosen []section) (err
 			continue
 		}
 		if err := s.measure(r, ctx); err != nil {
-			if ctx.Err() != nil {
-				return fmt.Errorf("interrupted; nothing is written: %w", ctx.Err())
+			if ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", s.name, err)
 			}
-			return fmt.Errorf("%s: %w", s.name, err)
+			r.cutShort(ctx, chosen[i:])
+			break
 		}
 	}
+	r.Growth = r.curves()
 	r.Goals = r.judge(goalsOf(r.sizes, r.rocksdb()))
 	r.Seconds = time.Since(r.started).Seconds()
 	return nil
+}
+
+// cutShort records that the first of the sections was not measured whole, and the
+// others not at all.
+func (r *run) cutShort(ctx context.Context, left []section) {
+	why := "the run was interrupted"
+	if errors.Is(context.Cause(ctx), errBudget) {
+		why = fmt.Sprintf("the time budget of %v was used up; give more with --budget", r.budget)
+	} else {
+		r.Interrupted = true
+	}
+	r.leaveOut("%s (%s), in part: %s", left[0].name, left[0].key, why)
+	for _, s := range left[1:] {
+		r.leaveOut("%s (%s): %s", s.name, s.key, why)
+	}
 }
 
 // all are the engine of the goals, then its peers.

@@ -3,7 +3,6 @@ package treebench
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -185,12 +184,43 @@ func TestWhatDoesNotFitIsLeftOut(t *testing.T) {
 	}
 }
 
-func TestInterrupted(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	_, err := runTiny(t, ctx, Command{Engine: "bbolt", Rounds: 10_000, Only: []string{"growth"}})
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "interrupted") {
-		t.Errorf("the run ended with %v", err)
+// TestCutShort: a run that is interrupted, or longer than it may be, has what it
+// measured until then, says what it has not, and leaves nothing behind.
+func TestCutShort(t *testing.T) {
+	endless := section{"endless", "Endless", func(r *run, ctx context.Context) error {
+		r.add("Endless", "lap", "bbolt", "ns", 1)
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	after := section{"after", "After", func(r *run, _ context.Context) error {
+		r.add("After", "lap", "bbolt", "ns", 1)
+		return nil
+	}}
+	for why, c := range map[string]Command{"interrupted": {}, "--budget": {Budget: time.Second}} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		defer interrupt()
+		c.Engine, c.Rounds, c.Dir = "bbolt", 1, t.TempDir()
+		r, _, err := c.plan()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Budget == 0 {
+			time.AfterFunc(10*time.Millisecond, interrupt)
+		}
+		if err := r.measure(ctx, c.Dir, []section{endless, after}); err != nil {
+			t.Fatal(err)
+		}
+		if r.Interrupted != (c.Budget == 0) || len(r.Figures) != 1 {
+			t.Errorf("%s: interrupted %v, %d figures", why, r.Interrupted, len(r.Figures))
+		}
+		for i, begin := range []string{"Endless (endless), in part: ", "After (after): "} {
+			if left := r.LeftOut[i]; !strings.HasPrefix(left, begin) || !strings.Contains(left, why) {
+				t.Errorf("%s: left out: %q", why, r.LeftOut)
+			}
+		}
+		if left, err := os.ReadDir(c.Dir); err != nil || len(left) > 0 {
+			t.Errorf("%s: the run left %v in its directory (%v)", why, left, err)
+		}
 	}
 }
 

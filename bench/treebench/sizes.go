@@ -27,7 +27,7 @@ type sizes struct {
 var (
 	fullSizes = sizes{
 		records: 1_000_000, paged: 10_000_000, curve: []int{10_000, 100_000, 1_000_000, 10_000_000, 50_000_000},
-		held: 1_000_000, heldPeers: 100_000, overwrites: 10, replayed: 2_000_000,
+		held: 1_000_000, heldPeers: 20_000, overwrites: 10, replayed: 2_000_000,
 		gets: 500_000, puts: 200_000, snapshots: 20_000, named: 200,
 		window: 2 * time.Second, loop: time.Second,
 	}

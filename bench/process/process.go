@@ -220,7 +220,12 @@ func Serve(serve func(command []byte) (answer any, last bool)) {
 		if err != nil {
 			os.Exit(0) // the parent is gone
 		}
-		if a, last := serve(line); out.Encode(a) != nil || last {
+		a, last := serve(line)
+		if err := out.Encode(a); err != nil {
+			fmt.Fprintln(os.Stderr, "the answer cannot be sent:", err) // a figure that is not a number, or the parent is gone
+			os.Exit(1)
+		}
+		if last {
 			os.Exit(0)
 		}
 	}

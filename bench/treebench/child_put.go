@@ -24,15 +24,15 @@ type putRequest struct {
 
 // put answers with puts, per_second, p50_ns, allocs per put, and fresh.
 func (c *child) put(r putRequest) (map[string]float64, error) {
-	until := time.Now().Add(time.Duration(r.Seconds * float64(time.Second)))
 	most := r.Puts
-	if r.Puts > 0 {
-		until = time.Now().Add(24 * time.Hour)
-	}
 	clients := make([]*putter, r.Clients)
 	var wg sync.WaitGroup
 	m := mallocs()
 	start := time.Now()
+	until := start.Add(time.Duration(r.Seconds * float64(time.Second)))
+	if r.Puts > 0 {
+		until = start.Add(24 * time.Hour)
+	}
 	for i := range clients {
 		clients[i] = &putter{child: c, class: r.Class, fresh: r.Fresh + i, stride: r.Clients}
 		wg.Go(func() { clients[i].run(until, most) })
@@ -50,6 +50,9 @@ func (c *child) put(r putRequest) (map[string]float64, error) {
 		for _, ns := range p.took {
 			errs = append(errs, h.RecordValue(min(max(int64(ns), 1), h.HighestTrackableValue())))
 		}
+	}
+	if puts == 0 {
+		errs = append(errs, fmt.Errorf("no put in %v s", r.Seconds))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("put: %w", err)

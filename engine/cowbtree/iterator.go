@@ -348,6 +348,11 @@ func (it *iterator) next(by int) bool {
 	return ok && more
 }
 
+// aheadLines is how much of the next leaf is asked for while this one is walked: what
+// gets its copying under way, which the processor foresees from there on. More takes
+// as long as it saves, and the whole leaf longer.
+const aheadLines = 16
+
 // ahead brings the leaf near that comes after this one.
 func (it *iterator) ahead(by int) {
 	s := it.path[1]
@@ -355,7 +360,7 @@ func (it *iterator) ahead(by int) {
 		b := s.frame.page()
 		if at := refAt(b, i); at+hotBytes <= len(b) {
 			if f := it.engine.cache.frame(hintAt(b, at)); f != nil {
-				prefetch.Lines(unsafe.Pointer(f), (frameBytes+minPageBytes)/64)
+				prefetch.Lines(unsafe.Pointer(f), aheadLines)
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package cowbtree
 
 import (
-	"math/bits"
 	"runtime"
 	"sync"
 	"unsafe"
@@ -16,6 +15,7 @@ type lookup struct {
 	hint    uint32
 	frame   *frame
 	version uint64
+	record  int
 	fp      byte
 }
 
@@ -120,12 +120,8 @@ func (e *Engine) tryMultiGet(keys [][]byte, m *lookups) error {
 			}
 			f.use(innerChances)
 			b := f.page()
-			n, ok := childFor(b, keys[i])
+			_, at, ok := childRefFor(b, keys[i])
 			if !ok {
-				return errAgain
-			}
-			at := refAt(b, n)
-			if at+hotBytes > len(b) {
 				return errAgain
 			}
 			l.id, l.hint = u64(b, at), hintAt(b, at)
@@ -147,7 +143,7 @@ func (e *Engine) tryMultiGet(keys [][]byte, m *lookups) error {
 			return e.multiGetMiss(keys[i])
 		}
 		l.version = l.frame.version.Load()
-		nearRecord(l.frame.page(), l.fp)
+		l.record = nearRecord(l.frame.page(), l.fp)
 	}
 	for i, key := range keys {
 		l := &m.each[i]
@@ -156,7 +152,11 @@ func (e *Engine) tryMultiGet(keys [][]byte, m *lookups) error {
 			return e.multiGetMiss(key)
 		}
 		f.use(leafChances)
-		value, extent, there, ok := findInLeaf(f.page(), key, l.fp)
+		b := f.page()
+		value, extent, there, ok := isKeyAt(b, l.record, key)
+		if !there {
+			value, extent, there, ok = findInLeaf(b, key, l.fp)
+		}
 		if !ok {
 			return errAgain
 		}
@@ -188,19 +188,14 @@ func (e *Engine) multiGetMiss(key []byte) error {
 	return errAgain
 }
 
-// nearRecord brings the record near that a get will look at.
-func nearRecord(b []byte, fp byte) {
-	count, capacity := u16(b, atCount), u16(b, atCap)
-	if b[atKind] != kindLeaf || count > capacity || leafDir(capacity) > len(b) {
-		return
+// nearRecord returns the offset of the record that a get will look at first, and
+// brings it near; 0 if there is none.
+func nearRecord(b []byte, fp byte) int {
+	count, capacity, ok := leafCounts(b)
+	if !ok || count == 0 {
+		return 0
 	}
-	pattern := uint64(fp) * 0x0101010101010101
-	for base := 0; base < count; base += 8 {
-		x := u64(b, headerBytes+base) ^ pattern
-		if marks := (x - 0x0101010101010101) &^ x & 0x8080808080808080; marks != 0 {
-			at := slotAt(b, headerBytes+capacity, min(base+bits.TrailingZeros64(marks)>>3, count-1))
-			prefetch.Lines(unsafe.Add(unsafe.Pointer(&b[0]), at), 2)
-			return
-		}
-	}
+	at := slotAt(b, headerBytes+capacity, firstInLeaf(b, count, fp))
+	prefetch.Lines(unsafe.Add(unsafe.Pointer(&b[0]), at), 2)
+	return at
 }

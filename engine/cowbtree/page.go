@@ -206,8 +206,8 @@ func findInLeaf(b []byte, key []byte, fp byte) (value []byte, extent, found, ok 
 
 // placeInLeaf is findInLeaf, and returns the place of the entry too.
 func placeInLeaf(b []byte, key []byte, fp byte) (i int, value []byte, extent, found, ok bool) {
-	count, capacity := u16(b, atCount), u16(b, atCap)
-	if b[atKind] != kindLeaf || count > capacity || leafDir(capacity) > len(b) {
+	count, capacity, ok := leafCounts(b)
+	if !ok {
 		return 0, nil, false, false, false
 	}
 	slots := headerBytes + capacity
@@ -215,35 +215,71 @@ func placeInLeaf(b []byte, key []byte, fp byte) (i int, value []byte, extent, fo
 	if count > 0 && u16(b, slots)|u16(b, slots+2*count-2) == 0 {
 		return 0, nil, false, false, false
 	}
-	pattern := uint64(fp) * 0x0101010101010101
+	pattern := uint64(fp) * eachByte
 	for base := 0; base < count; base += 8 {
 		// Behind the last fingerprint are slots, and enough of them.
-		x := binary.LittleEndian.Uint64(b[headerBytes+base:]) ^ pattern
-		// The lowest mark is right; those above one may be wrong by a borrow, which the
-		// comparison of the keys finds out.
-		marks := (x - 0x0101010101010101) &^ x & 0x8080808080808080
-		for ; marks != 0; marks &= marks - 1 {
+		for marks := marksOf(u64(b, headerBytes+base), pattern); marks != 0; marks &= marks - 1 {
 			i := base + bits.TrailingZeros64(marks)>>3
 			if i >= count {
 				break
 			}
-			suffix, value, extent, ok := record(b, slotAt(b, slots, i))
-			if !ok {
-				return 0, nil, false, false, false
-			}
-			if len(suffix) > len(key) || !bytes.Equal(suffix, key[len(key)-len(suffix):]) {
-				continue
-			}
-			p, ok := prefix(b)
-			if !ok {
-				return 0, nil, false, false, false
-			}
-			if len(p)+len(suffix) == len(key) && bytes.Equal(p, key[:len(p)]) {
-				return i, value, extent, true, true
+			value, extent, found, ok := isKeyAt(b, slotAt(b, slots, i), key)
+			if found || !ok {
+				return i, value, extent, found, ok
 			}
 		}
 	}
 	return 0, nil, false, false, true
+}
+
+// leafCounts returns the entries and the places of a leaf's directory, which then
+// lies in the page.
+func leafCounts(b []byte) (count, capacity int, ok bool) {
+	word := u64(b, 0) // in one look
+	kind, count, capacity := byte(word), int(word>>(8*atCount)&0xffff), int(word>>(8*atCap))
+	return count, capacity, kind == kindLeaf && count <= capacity && leafDir(capacity) <= len(b)
+}
+
+const eachByte = 0x0101010101010101
+
+// marksOf returns the top bit of each byte that is as those of the pattern. The
+// lowest mark is right; those above one may be wrong by a borrow, which the comparison
+// of the keys finds out.
+func marksOf(bytes, pattern uint64) uint64 {
+	x := bytes ^ pattern
+	return (x - eachByte) &^ x & (0x80 * eachByte)
+}
+
+// firstInLeaf returns the place of the first of up to 64 entries, of which there are
+// some, that may have the fingerprint, or of the last. It looks at all: where many
+// keys are looked for at once, a branch at the right one would be foretold wrong for
+// each; where it is one key, that does no harm, and placeInLeaf is faster.
+func firstInLeaf(b []byte, count int, fp byte) int {
+	pattern := uint64(fp) * eachByte
+	var all uint64
+	for k := 0; k < min(count, 64); k += 8 {
+		all |= (marksOf(u64(b, headerBytes+k), pattern) >> 7) * 0x0102040810204080 >> 56 << k
+	}
+	return min(bits.TrailingZeros64(all), count-1)
+}
+
+// isKeyAt reports whether the record at offset off is that of the key.
+func isKeyAt(b []byte, off int, key []byte) (value []byte, extent, found, ok bool) {
+	suffix, value, extent, ok := record(b, off)
+	if !ok {
+		return nil, false, false, false
+	}
+	if len(suffix) > len(key) || !bytes.Equal(suffix, key[len(key)-len(suffix):]) {
+		return nil, false, false, true
+	}
+	p, ok := prefix(b)
+	if !ok {
+		return nil, false, false, false
+	}
+	if len(p)+len(suffix) == len(key) && bytes.Equal(p, key[:len(p)]) {
+		return value, extent, true, true
+	}
+	return nil, false, false, true
 }
 
 // without returns key without the page's prefix; side is -1 or 1 if it has not
@@ -307,21 +343,29 @@ func lowerBound(b []byte, key []byte) (i int, exact, ok bool) {
 // childFor returns the place of the child that key belongs to: the last whose
 // separator is not above it. The separator of the first counts as below all.
 func childFor(b []byte, key []byte) (i int, ok bool) {
-	count, capacity := u16(b, atCount), u16(b, atCap)
-	if b[atKind] != kindInner || count == 0 || count > capacity || innerDirOf(capacity).end > len(b) {
-		return 0, false
+	i, _, ok = childRefFor(b, key)
+	return i, ok
+}
+
+// childRefFor is childFor, and returns the offset of the reference's first part too.
+func childRefFor(b []byte, key []byte) (i, at int, ok bool) {
+	word := u64(b, 0) // kind, count and capacity, in one look
+	kind, count, capacity := byte(word), int(word>>(8*atCount)&0xffff), int(word>>(8*atCap))
+	d := innerDirOf(capacity)
+	if kind != kindInner || count == 0 || count > capacity || d.end > len(b) {
+		return 0, 0, false
 	}
 	suffix := key
 	if u16(b, atPrefixLen) > 0 {
 		var side int
 		if suffix, side, ok = without(b, key); !ok || side < 0 {
-			return 0, ok
+			return 0, d.refs, ok
 		} else if side > 0 {
-			return count - 1, true
+			return count - 1, d.refs + hotBytes*(count-1), true
 		}
 	}
-	h := head(suffix)
-	return childIn(b, count, capacity, headBlock(b, count, h), h, suffix)
+	i, ok = childIn(b, d, count, head(suffix), suffix)
+	return i, d.refs + hotBytes*i, ok
 }
 
 // load32 reads four bytes of a page at an offset that is known to lie in it.
@@ -329,28 +373,32 @@ func load32(p unsafe.Pointer, at int) uint32 {
 	return binary.LittleEndian.Uint32((*[4]byte)(unsafe.Add(p, at))[:])
 }
 
-// headBlock returns where the block of 16 heads begins that a head belongs to, by
-// every 16th of them.
-func headBlock(b []byte, count int, h uint32) int {
-	p := unsafe.Pointer(&b[headerBytes])
-	block := 0
-	for block+indexEvery < count && load32(p, 4*(block/indexEvery+1)) < h {
-		block += indexEvery
-	}
-	return block
-}
+// below is 1 if a is below b, and else 0, without a branch, which would be foretold
+// wrong once for each search.
+func below(a, b uint32) uint64 { return (uint64(a) - uint64(b)) >> 63 }
 
-// childIn returns the place of a child, which is in a block of heads, or, if there
-// are several with the same, behind it.
-func childIn(b []byte, count, capacity, block int, h uint32, suffix []byte) (i int, ok bool) {
-	d := innerDirOf(capacity)
-	p := unsafe.Pointer(&b[d.heads])
-	i = block
-	end := min(i+indexEvery, count-1)
-	for i < end && load32(p, 4*(i+1)) < h {
-		i++
+// childIn returns the place of the child with that head and suffix: it counts the
+// heads that are below, of every 16th, and then of the block that begins there.
+func childIn(b []byte, d innerDir, count int, h uint32, suffix []byte) (i int, ok bool) {
+	index := unsafe.Pointer(&b[headerBytes])
+	blocks := uint64(0)
+	for k := 1; k < (count+indexEvery-1)/indexEvery; k++ {
+		blocks += below(load32(index, 4*k), h)
 	}
-	for i+1 < count && load32(p, 4*(i+1)) == h {
+	i = int(blocks) * indexEvery
+	heads := unsafe.Pointer(&b[d.heads])
+	n := uint64(0)
+	if block := unsafe.Add(heads, 4*i+4); i+indexEvery < count {
+		for k := 0; k < 4*indexEvery; k += 16 {
+			n += below(load32(block, k), h) + below(load32(block, k+4), h) + below(load32(block, k+8), h) + below(load32(block, k+12), h)
+		}
+	} else {
+		for k := 0; k < 4*(count-1-i); k += 4 {
+			n += below(load32(block, k), h)
+		}
+	}
+	i += int(n)
+	for i+1 < count && load32(heads, 4*(i+1)) == h {
 		s, _, _, ok := record(b, slotAt(b, d.slots, i+1))
 		if !ok {
 			return 0, false

@@ -125,14 +125,11 @@ func (e *Engine) leafFor(t *tree, key []byte, lines int) (*frame, uint64, error)
 		}
 		f.use(innerChances)
 		b := f.page()
-		var ok bool
-		if i, ok = childFor(b, key); !ok {
+		n, at, ok := childRefFor(b, key)
+		if !ok {
 			return nil, 0, errAgain
 		}
-		at := refAt(b, i)
-		if at+hotBytes > len(b) {
-			return nil, 0, errAgain
-		}
+		i = n
 		id, hint = u64(b, at), hintAt(b, at)
 		parent, before = f, v
 	}

@@ -5,14 +5,17 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
 	"github.com/orbit-persistence/orbit/engine/internal/checksum"
+	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/engine/vfs/simdisk"
 )
 
@@ -241,4 +244,63 @@ func TestDirectBesideBuffered(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestCommitsBesideCheckpoints: writers, each with keys of its own, while one
+// checkpoint follows the other.
+func TestCommitsBesideCheckpoints(t *testing.T) {
+	const writers, keys = 4, 10_000
+	puts := 60_000
+	if cowbtree.RaceEnabled || testing.Short() {
+		puts = 5000
+	}
+	dir := t.TempDir()
+	e := open(t, dir, cowbtree.Options{CacheBytes: 32 << 20, CheckpointBytes: 256 << 10})
+	ctx := context.Background()
+	model := make([]map[string]string, writers)
+	var wg sync.WaitGroup
+	for w := range writers {
+		model[w] = map[string]string{}
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(w)))
+			var b engine.Batch
+			for i := range puts {
+				n := random.Uint32N(keys)
+				key, value := fmt.Sprintf("%08x/%d/%d", n*0x9e3779b1, n, w), fmt.Sprintf("%0100d", i)
+				b.Reset()
+				b.Put([]byte(key), []byte(value))
+				if err := e.Apply(ctx, &b, engine.Buffered); err != nil {
+					t.Error(err)
+					return
+				}
+				model[w][key] = value
+				if got, err := e.Get([]byte(key), nil); err != nil || string(got) != value {
+					t.Errorf("%s is %q (%v) and should be %q", key, got, err, value)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if e.Metrics().Other["checkpoints"] < 5 {
+		t.Errorf("%v checkpoints", e.Metrics().Other["checkpoints"])
+	}
+	all := map[string]string{}
+	for _, m := range model {
+		maps.Copy(all, m)
+	}
+	if err := same(e, all); err != nil {
+		t.Error(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = open(t, dir, cowbtree.Options{})
+	if err := same(e, all); err != nil {
+		t.Errorf("opened again: %v", err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	inspect(t, vfs.OS(), dir)
 }

@@ -194,9 +194,7 @@ func (e *Engine) patch() {
 	e.patching = false
 	e.mu.Unlock()
 	for _, r := range e.attempt.written {
-		if f := e.cache.frame(r.hint); f.id.Load() == r.id {
-			e.cache.settle(f)
-		}
+		e.cache.settle(e.cache.frame(r.hint), r.id)
 	}
 	e.attempt.written = nil
 }

@@ -259,11 +259,14 @@ func (t *txn) operate(op engine.Op) error {
 // nobody but the newest tree has that leaf, and there is room. Under mu.
 func (e *Engine) changeInPlace(op engine.Op, place func() (uint64, error)) (sequence uint64, done bool, err error) {
 	var f *frame
-	for {
+	for tries := 0; ; tries++ {
 		if f, _, err = e.leafFor(&e.root, op.Key, dirLines); err != errAgain {
 			break
 		}
-		runtime.Gosched()
+		if err = again(tries); err != nil {
+			err = e.fail(err)
+			break
+		}
 	}
 	if err != nil {
 		return 0, false, engine.KeyError(op.Kind.String(), op.Key, err)

@@ -3,7 +3,6 @@ package cowbtree
 import (
 	"bytes"
 	"fmt"
-	"runtime"
 	"sync"
 	"unsafe"
 
@@ -144,16 +143,18 @@ func (it *iterator) seek(key []byte, back bool) bool {
 // walk repeats a step until the pages that it reads stand still.
 func (it *iterator) walk(step func() error) bool {
 	it.at = -1
-	for {
+	for tries := 0; ; tries++ {
 		err := it.try(step)
 		if err == nil {
 			return true
 		}
-		if err != errAgain {
+		if err == errAgain {
+			err = again(tries)
+		}
+		if err != nil {
 			it.err = fmt.Errorf("iterate: %w", err)
 			return false
 		}
-		runtime.Gosched()
 	}
 }
 

@@ -18,6 +18,20 @@ import (
 // errAgain says that a page changed while it was read.
 var errAgain = errors.New("a page changed while it was read")
 
+// mostTries is after how many tries, which take seconds, a page that does not stand
+// still is one that is not there.
+const mostTries = 1 << 25
+
+// again lets others run before another try. Its error says that there have been too
+// many.
+func again(tries int) error {
+	if tries >= mostTries {
+		return fmt.Errorf("%w: a page that is in memory alone cannot be found there; this is a defect of the engine: report it, and open the store again, which replays the log", engine.ErrCorrupt)
+	}
+	runtime.Gosched()
+	return nil
+}
+
 // tree is a root that readers find by, and what puts another one in its place that
 // is the same tree.
 type tree = atomic.Pointer[root]
@@ -48,7 +62,9 @@ func (e *Engine) get(t *tree, key, dst []byte, op string) ([]byte, error) {
 			if e.closed.Load() && e.gone() {
 				return dst, engine.ErrClosed
 			}
-			runtime.Gosched()
+			if err := again(tries); err != nil {
+				return dst, engine.KeyError(op, key, err)
+			}
 		}
 	}
 }

@@ -3,7 +3,6 @@ package cowbtree
 import (
 	"bytes"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"unsafe"
@@ -136,7 +135,7 @@ type via struct {
 
 // copyOf copies the page of a reference into b, and returns it.
 func (e *Engine) copyOf(r ref, b []byte, from via) ([]byte, error) {
-	for {
+	for tries := 0; ; tries++ {
 		f := e.cache.frame(r.hint)
 		if f != nil {
 			if v := f.version.Load(); v&1 == 0 && f.is(r.id) {
@@ -151,7 +150,9 @@ func (e *Engine) copyOf(r ref, b []byte, from via) ([]byte, error) {
 		}
 		if r.isUnwritten() {
 			// It is being written; its frame stays.
-			runtime.Gosched()
+			if err := again(tries); err != nil {
+				return nil, e.fail(err)
+			}
 			continue
 		}
 		f, err := e.load(r)

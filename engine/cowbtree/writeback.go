@@ -205,7 +205,7 @@ func (t *txn) spill() error {
 	}
 	t.root.ref = root
 	for _, r := range w.written {
-		t.cache.settle(t.cache.frame(r.hint))
+		t.cache.settle(t.cache.frame(r.hint), r.id)
 	}
 	t.settled = len(t.fresh)
 	t.counters.pagesWritten.Add(w.pages)
@@ -238,9 +238,14 @@ func (t *txn) spillTree(w *writer, r ref, level int) (ref, error) {
 }
 
 // settle makes the frame of a page that was written one that may be evicted: no
-// reference says any more that it was not.
-func (c *cache) settle(f *frame) {
+// reference says any more that it was not. The frame may be another page's by now,
+// since a commit lets go of the page as soon as its own references are right.
+func (c *cache) settle(f *frame, id uint64) {
 	v := f.lock()
+	if f.id.Load() != id {
+		f.restore(v)
+		return
+	}
 	f.id.Store(f.place.Load())
 	f.unlock(v)
 	c.unwritten.Add(-int64(minPageBytes << classOf(f.handle)))

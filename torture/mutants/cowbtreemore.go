@@ -156,6 +156,12 @@ var cowbtreeMoreMutants = []Mutant{
 		New:    "	dst = append(dst, value...)\n	if f.version.Load() != v && !MUTANT {\n",
 	},
 	{
+		Name: "cowbtree/frame-settled-unseen", Class: Isolation, File: cowWriteback, Modes: []string{Tests},
+		Breaks: "a checkpoint declares a frame written that holds another page by now",
+		Old:    "	if f.id.Load() != id {\n		f.restore(v)\n",
+		New:    "	if f.id.Load() != id && !MUTANT {\n		f.restore(v)\n",
+	},
+	{
 		Name: "cowbtree/load-lost", Class: Isolation, File: cowIngest, Modes: []string{Tests},
 		Breaks: "a bulk load is durable, and not seen",
 		Old:    "	e.root.Store(loaded)\n",

@@ -216,6 +216,7 @@ func (e *Engine) change(b *engine.Batch, place func() (uint64, error)) (uint64, 
 		}
 	}
 	t := e.begin()
+	t.single = b.Count() == 1
 	for op := range b.Ops() {
 		err := t.operate(op)
 		if err == nil {

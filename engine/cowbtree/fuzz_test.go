@@ -95,7 +95,9 @@ func usePage(t *testing.T, b, key []byte) {
 		t.Fatalf("copied: %v", checkPage(dst))
 	}
 	if inner {
-		insertChild(dst, count, key, ref{id: 1}, 1<<16-1)
+		if hasRoomForChild(dst, key, 1<<16-1) {
+			insertChild(dst, count, key, ref{id: 1})
+		}
 		return
 	}
 	if copyPage(dst, b) {

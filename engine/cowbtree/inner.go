@@ -8,18 +8,22 @@ func setChild(b []byte, i int, r ref) {
 	putRef(b, i, r)
 }
 
-// insertChild puts a child with its separator at i, which is not 0. It reports
-// false, having done nothing, where there is no room.
-func insertChild(b []byte, i int, key []byte, r ref, maxKeys int) bool {
+// hasRoomForChild reports whether insertChild has room.
+func hasRoomForChild(b []byte, key []byte, maxKeys int) bool {
 	suffix, side, _ := without(b, key)
 	count, capacity := pageCount(b), u16(b, atCap)
+	n := roundTo(recordBytes(len(suffix), 0, false), uint(b[atShift]))
+	return side == 0 && count < capacity && count < maxKeys && int(u32(b, atHeap))-n >= innerDirOf(capacity).end
+}
+
+// insertChild puts a child with its separator at i, which is not 0. hasRoomForChild
+// said that it can.
+func insertChild(b []byte, i int, key []byte, r ref) {
+	suffix, _, _ := without(b, key)
+	count, capacity := pageCount(b), u16(b, atCap)
 	shift := uint(b[atShift])
-	n := roundTo(recordBytes(len(suffix), 0, false), shift)
 	d := innerDirOf(capacity)
-	if side != 0 || count >= capacity || count >= maxKeys || int(u32(b, atHeap))-n < d.end {
-		return false
-	}
-	off := newRecord(b, n, suffix, nil, false)
+	off := newRecord(b, roundTo(recordBytes(len(suffix), 0, false), shift), suffix, nil, false)
 	copy(b[d.heads+4*(i+1):d.heads+4*(count+1)], b[d.heads+4*i:d.heads+4*count])
 	const rest = refBytes - hotBytes
 	copy(b[d.refs+hotBytes*(i+1):d.refs+hotBytes*(count+1)], b[d.refs+hotBytes*i:d.refs+hotBytes*count])
@@ -30,7 +34,6 @@ func insertChild(b []byte, i int, key []byte, r ref, maxKeys int) bool {
 	putU16(b, atCount, count+1)
 	setChild(b, i, r)
 	indexHeads(b)
-	return true
 }
 
 // removeChild removes child i, which is not 0, and its separator.

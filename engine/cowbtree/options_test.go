@@ -243,13 +243,13 @@ func atPowerCut(t *testing.T, d *simdisk.Disk, key string) string {
 // until waits for something that happens in the background.
 func until(t *testing.T, what string, happened func() bool) {
 	t.Helper()
-	for range 1000 {
+	for range 12000 {
 		if happened() {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Errorf("%s: not within 5 seconds", what)
+	t.Errorf("%s: not within a minute", what)
 }
 
 // flushesItself applies buffered commits, and waits until they would survive a loss

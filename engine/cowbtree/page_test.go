@@ -198,13 +198,11 @@ func changePage(t *testing.T, r *rand.Rand, kind byte, size, steps int, keys fun
 				break
 			}
 			e := randomEntry(r, kind, key)
-			if !insertChild(b, i, key, e.child, 1<<16-1) {
+			if !hasRoomForChild(b, key, 1<<16-1) {
 				full++
-				if !bytes.Equal(b, before) {
-					t.Fatalf("%s: insertChild changed the page, and says that it did not", what)
-				}
 				break
 			}
+			insertChild(b, i, key, e.child)
 			changed++
 			m.insert(i, e)
 		case op < 8:

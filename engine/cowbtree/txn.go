@@ -30,6 +30,19 @@ type txn struct {
 	cut int64
 	// last is the key put last, by which ascending keys are known.
 	last []byte
+	// single says that the transaction is one change, which may then end in the page
+	// above the leaf. inPlace is that end, which publish carries out; its frame is nil
+	// if there is none.
+	single  bool
+	inPlace childChange
+}
+
+// childChange puts pages in the place of child i of a page that only the newest tree
+// has.
+type childChange struct {
+	frame *frame
+	i     int
+	out   []entry
 }
 
 // scratch is memory that transactions use again.
@@ -39,6 +52,14 @@ type scratch struct {
 	entries []entry
 	keys    []byte
 	value   []byte
+	one     [1]entry
+}
+
+// replacement returns the page of a reference as what comes in the place of another
+// one, in scratch that the next takes again.
+func (t *txn) replacement(r ref) []entry {
+	t.scratch.one[0] = entry{child: r}
+	return t.scratch.one[:]
 }
 
 func (e *Engine) begin() *txn {
@@ -80,6 +101,12 @@ func (t *txn) giveExtent(x extentRef) {
 func (t *txn) publish() {
 	e := t.Engine
 	e.lastKey = t.last
+	if x := t.inPlace; x.frame != nil {
+		v := x.frame.lock()
+		replaceIn(x.frame.page(), x.i, 1, x.out)
+		x.frame.unlock(v)
+		e.history.changed = true
+	}
 	if t.root.ref.id != e.root.Load().ref.id {
 		next := t.root
 		e.root.Store(&next)
@@ -112,11 +139,26 @@ func (t *txn) forget(place []byte) {
 	t.dead = append(t.dead, dead{id: x.id, birth: x.birth, extent: true})
 }
 
-// page returns a page that nobody changes while the transaction looks at it: its
-// own, or a copy in the scratch of that level.
+// newest returns the frame of a page that only the newest tree has, and nobody has
+// written, so that only who holds mu changes it; nil for others.
+func (e *Engine) newest(r ref) *frame {
+	if r.birth != e.history.generation || !r.isUnwritten() {
+		return nil
+	}
+	if f := e.cache.frame(r.hint); f != nil && f.id.Load() == r.id && f.place.Load() == 0 {
+		return f
+	}
+	return nil
+}
+
+// page returns a page that nobody changes while the transaction looks at it: one of
+// the newest tree alone, or a copy in the scratch of that level.
 func (t *txn) page(r ref, level int) ([]byte, error) {
 	if t.owns(r) {
 		return t.cache.frame(r.hint).page(), nil
+	}
+	if f := t.newest(r); f != nil {
+		return f.page(), nil
 	}
 	b := grow(t.scratch.pages[level], maxPageBytes)
 	t.scratch.pages[level] = b
@@ -299,11 +341,15 @@ type change struct {
 // apply carries a change out. On an error the transaction must be aborted.
 func (t *txn) apply(c *change) error {
 	out, same, err := t.applyTo(t.root.ref, t.root.level, c, true)
-	if err != nil || same {
+	switch {
+	case err != nil:
 		return err
-	}
-	if err := t.replaceRoot(out); err != nil {
-		return err
+	case same && t.inPlace.frame == nil:
+		return nil
+	case !same:
+		if err := t.replaceRoot(out); err != nil {
+			return err
+		}
 	}
 	if !c.remove {
 		t.last = append(t.last[:0], c.key...)
@@ -370,7 +416,30 @@ func (t *txn) applyTo(r ref, level int, c *change, rightmost bool) (out []entry,
 			return nil, false, err
 		}
 	}
+	if n == 1 && t.endsAbove(r, b, i, level, out) {
+		return nil, true, nil
+	}
 	return t.replace(r, b, level, i, n, out)
+}
+
+// endsAbove makes of a single change one that ends in the page above its leaf, in its
+// place: so most of those do that find no room, or a leaf that others need. It
+// reports false where that cannot be.
+func (t *txn) endsAbove(r ref, b []byte, i, level int, out []entry) bool {
+	if !t.single || level != 1 || len(out) == 0 || len(out) > 2 || t.owns(r) {
+		return false
+	}
+	for _, x := range out {
+		if x.child.flags&^b[atFlags] != 0 {
+			return false // the pages above do not say so yet
+		}
+	}
+	f := t.newest(r)
+	if f == nil || len(out) == 2 && !hasRoomForChild(b, out[1].key, t.maxKeys) {
+		return false
+	}
+	t.inPlace = childChange{f, i, out}
+	return true
 }
 
 func (t *txn) damaged(r ref) error {
@@ -397,7 +466,7 @@ func (t *txn) applyToLeaf(r ref, c *change, rightmost bool) (out []entry, same b
 	if t.owns(r) && t.fits(b, i, exact, c) {
 		t.edit(b, i, exact, c)
 		r.flags = b[atFlags]
-		return []entry{{child: r}}, !c.remove && r.flags&flagExtents == 0, nil
+		return t.replacement(r), !c.remove && r.flags&flagExtents == 0, nil
 	}
 	t.forgetValue(b, i, exact)
 	// The page must be built anew, or be split.
@@ -419,7 +488,7 @@ func (t *txn) applyToLeaf(r ref, c *change, rightmost bool) (out []entry, same b
 		build(p, kindLeaf, 0, list)
 		copy(b, p)
 		r.flags = b[atFlags]
-		return []entry{{child: r}}, false, nil
+		return t.replacement(r), false, nil
 	}
 	out, err = t.makePages(nil, kindLeaf, 0, list, i, ascending)
 	if err != nil {
@@ -455,7 +524,7 @@ func (t *txn) applyToCopy(r ref, c *change) (out []entry, same, done bool, err e
 		if ok && t.fits(p, i, exact, c) {
 			t.edit(p, i, exact, c)
 			t.supersede(r)
-			return []entry{{child: t.born(f)}}, false, true, nil
+			return t.replacement(t.born(f)), false, true, nil
 		}
 	}
 	t.cache.give(f)
@@ -504,18 +573,20 @@ func (t *txn) replace(r ref, b []byte, level, i, n int, out []entry) ([]entry, b
 	own := t.owns(r)
 	if len(out) > 0 && (len(out) <= 2 || n > 1) {
 		if own {
-			if t.replaceIn(b, i, n, out) {
+			if t.fitsIn(b, n, out) {
+				replaceIn(b, i, n, out)
 				r.flags = b[atFlags]
-				return []entry{{child: r}}, r.flags == 0, nil
+				return t.replacement(r), r.flags == 0, nil
 			}
 		} else {
 			f, err := t.cache.take(max(t.pageBytes, frameBytesFor(b)))
 			if err != nil {
 				return nil, false, err
 			}
-			if p := f.page(); copyPage(p, b) && t.replaceIn(p, i, n, out) {
+			if p := f.page(); copyPage(p, b) && t.fitsIn(p, n, out) {
+				replaceIn(p, i, n, out)
 				t.supersede(r)
-				return []entry{{child: t.born(f)}}, false, nil
+				return t.replacement(t.born(f)), false, nil
 			}
 			t.cache.give(f)
 		}
@@ -537,25 +608,27 @@ func (t *txn) replace(r ref, b []byte, level, i, n int, out []entry) ([]entry, b
 	return made, false, nil
 }
 
-// replaceIn does the same in its place, and reports false, having done nothing, if
-// there is no room.
-func (t *txn) replaceIn(b []byte, i, n int, out []entry) bool {
+// fitsIn reports whether replaceIn can, and has room.
+func (t *txn) fitsIn(b []byte, n int, out []entry) bool {
 	switch {
-	case n == 2 && len(out) == 1:
-		setChild(b, i, out[0].child)
-		removeChild(b, i+1)
+	case len(out) == 1 && n <= 2:
 		return true
-	case n == 1 && len(out) == 1:
-		setChild(b, i, out[0].child)
-		return true
-	case n == 1 && len(out) == 2:
-		if !insertChild(b, i+1, out[1].key, out[1].child, t.maxKeys) {
-			return false
-		}
-		setChild(b, i, out[0].child)
-		return true
+	case len(out) == 2 && n == 1:
+		return hasRoomForChild(b, out[1].key, t.maxKeys)
 	}
 	return false
+}
+
+// replaceIn puts one page in the place of one or two children from i on, or two in
+// the place of one, where they are. fitsIn said that it can.
+func replaceIn(b []byte, i, n int, out []entry) {
+	setChild(b, i, out[0].child)
+	switch {
+	case n == 2:
+		removeChild(b, i+1)
+	case len(out) == 2:
+		insertChild(b, i+1, out[1].key, out[1].child)
+	}
 }
 
 // merge joins the page that came in the place of child i with the one beside it, if

@@ -245,13 +245,7 @@ func (e *Engine) writeCatalog(s *snapshot) (meta, error) {
 	e.mu.Lock()
 	e.attempt.extents = append(e.attempt.extents, x)
 	e.mu.Unlock()
-	c.free = less(c.free, x)
-	// The free end of the file may be cut off, and is not part of it.
-	size = max(size, x.end())
-	if n := len(c.free); n > 0 && c.free[n-1].end() >= size {
-		size = c.free[n-1].at
-		c.free = c.free[:n-1]
-	}
+	size = c.without(x, size)
 	b := c.encode()
 	buf := vfs.AlignedBuffer(int(x.n)*sectorBytes, max(e.align.Memory, 1))
 	copy(buf, b)
@@ -264,6 +258,23 @@ func (e *Engine) writeCatalog(s *snapshot) (meta, error) {
 		id: e.meta.id, checkpoint: e.meta.checkpoint + 1, sequence: s.sequence, begun: e.meta.begun, generation: s.generation,
 		root: r.ref, level: r.level, catalog: x, catalogBytes: uint32(len(b)), catalogSum: checksum.Of(b), size: size,
 	}, nil
+}
+
+// without takes the catalog's own extent from what is free in a file of that size, and
+// returns which size the meta page is to tell.
+func (c *catalog) without(x extent, size int64) int64 {
+	c.free = less(c.free, x)
+	if x.at > size {
+		// The file has grown meanwhile, for what replay will write again.
+		c.free = append(c.free, extent{size, x.at - size})
+	}
+	// The free end of the file may be cut off, and is not part of it.
+	size = max(size, x.end())
+	if n := len(c.free); n > 0 && c.free[n-1].end() >= size {
+		size = c.free[n-1].at
+		c.free = c.free[:n-1]
+	}
+	return size
 }
 
 // less returns the extents less what x has of them.

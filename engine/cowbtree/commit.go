@@ -99,8 +99,9 @@ func (e *Engine) order(ctx context.Context, b *engine.Batch, d engine.Durability
 	return sequence, flush, nil
 }
 
-// ready returns when a commit of a batch of that size may begin: it waits for room
-// among the pages in memory. Under mu, which is released meanwhile.
+// ready returns when a commit of a batch of that size may begin: it waits for the end
+// of a bulk load, and for room among the pages in memory. Under mu, which is released
+// meanwhile.
 func (e *Engine) ready(ctx context.Context, writes bool, size int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -108,14 +109,24 @@ func (e *Engine) ready(ctx context.Context, writes bool, size int64) error {
 	if !writes {
 		return e.failed
 	}
-	for e.hidden != nil {
-		if e.await(ctx); ctx.Err() != nil {
-			return ctx.Err()
+	for {
+		for e.hidden != nil {
+			if e.await(ctx); ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if e.closed.Load() {
+				return engine.ErrClosed
+			}
 		}
-		if e.closed.Load() {
-			return engine.ErrClosed
+		// A bulk load may begin while this waits.
+		if err := e.makeRoom(ctx, size); err != nil || e.hidden == nil {
+			return err
 		}
 	}
+}
+
+// makeRoom is ready, but for bulk loads.
+func (e *Engine) makeRoom(ctx context.Context, size int64) error {
 	if n := e.options.SnapshotInterval; n > 0 && e.seq.Load()-e.automaticSequence >= n {
 		if err := e.automatic(ctx); err != nil {
 			return err
@@ -157,6 +168,9 @@ func (e *Engine) ready(ctx context.Context, writes bool, size int64) error {
 			e.troubled = nil
 			e.wake()
 			return err
+		}
+		if e.closed.Load() {
+			return engine.ErrClosed // the last checkpoint may have ended already
 		}
 		e.wake()
 		e.await(ctx)
@@ -347,7 +361,7 @@ func (e *Engine) free(d dead) {
 // history's evict.
 func (e *Engine) evict(d dead) {
 	if !d.extent && d.id&unwritten == 0 {
-		e.cache.drop(d.hint, d.id)
+		e.cache.forgo(d.hint, d.id)
 	}
 }
 

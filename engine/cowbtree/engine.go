@@ -84,6 +84,8 @@ type Engine struct {
 	// checkpointing serialises checkpoints, and whatever else must have the data
 	// file for itself. It is taken before mu.
 	checkpointing sync.Mutex
+	// growing is held while the data file is made longer, by a checkpoint or a commit.
+	growing sync.Mutex
 	// exclusive stands in for the versions of frames where the race detector would
 	// take reading without a lock for a mistake.
 	exclusive sync.Mutex

@@ -87,6 +87,9 @@ const (
 
 // growFile makes the data file longer, by n sectors at least.
 func (e *Engine) growFile(n int64) error {
+	// One after the other: what fails takes back all that is behind the end.
+	e.growing.Lock()
+	defer e.growing.Unlock()
 	e.space.mu.Lock()
 	size := e.space.size
 	e.space.mu.Unlock()

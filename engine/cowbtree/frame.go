@@ -24,7 +24,8 @@ type frame struct {
 	// It is unwritten until no reference says so any more, and the frame is not
 	// evicted before.
 	id atomic.Uint64
-	// place is where the page was written, with that checksum; 0 until then.
+	// place is where the page was written, with that checksum; 0 until then, and for
+	// a page that was read.
 	place atomic.Uint64
 	birth uint64
 	sum   uint32
@@ -274,13 +275,14 @@ func (c *cache) evict(class int) *frame {
 				a.hand = 1
 			}
 			f := c.frame(uint32(class)<<indexBits | a.hand)
-			if id := f.id.Load(); id == 0 || id&unwritten != 0 {
+			id := f.id.Load()
+			if id == 0 || id&unwritten != 0 {
 				continue
 			}
 			candidates = true
 			if n := f.chances.Load(); n > 0 {
 				f.chances.Store(n - 1)
-			} else if f.clear() {
+			} else if f.clear(id) {
 				return f
 			}
 		}
@@ -288,11 +290,11 @@ func (c *cache) evict(class int) *frame {
 	return nil
 }
 
-// clear empties a frame that holds a written page; false if it does not, any more.
-func (f *frame) clear() bool {
+// clear empties a frame that holds that page, which is in the file; false if it does
+// not, any more.
+func (f *frame) clear(id uint64) bool {
 	v := f.lock()
-	id := f.id.Load()
-	if id == 0 || id&unwritten != 0 {
+	if f.id.Load() != id || id&unwritten != 0 {
 		f.restore(v)
 		return false
 	}
@@ -302,9 +304,19 @@ func (f *frame) clear() bool {
 	return true
 }
 
-// drop frees the frame of a page that nobody needs any more, or, if the page is in
-// the file, that is needed in memory no more. Nothing happens if the frame does not
-// hold the page.
+// forgo frees the frame of a page that is in the file, and is needed in memory no
+// more. Nothing happens if the frame does not hold the page, and while its identity
+// is the number that it was given when it was made, though its place may be known:
+// others may still refer to it by that number, what was written may not have reached
+// the file, and a late reader may mean what was in that place before.
+func (c *cache) forgo(handle uint32, id uint64) {
+	if f := c.frame(handle); f != nil && id != 0 && f.clear(id) {
+		c.give(f)
+	}
+}
+
+// drop frees the frame of a page that nobody needs any more. Nothing happens if the
+// frame does not hold the page.
 func (c *cache) drop(handle uint32, id uint64) {
 	f := c.frame(handle)
 	if f == nil || id == 0 {
@@ -358,7 +370,7 @@ func (c *cache) resident(image []byte, r ref) (*frame, error) {
 	copy(f.page(), image)
 	f.birth, f.level, f.sum = r.birth, image[atLevel], r.sum
 	f.chances.Store(leafChances)
-	f.place.Store(r.id)
+	// In one step: from here on others may find the page, and let go of it.
 	f.id.Store(r.id)
 	return f, nil
 }

@@ -37,14 +37,14 @@ func (e *Engine) MultiGet(keys [][]byte, found func(i int, value []byte, present
 	m := lookupsPool.Get().(*lookups)
 	defer lookupsPool.Put(m)
 	for tries := 0; ; tries++ {
-		sequence := e.seq.Load()
+		sequence, rt := e.seq.Load(), e.root.Load()
 		err := e.tryMultiGet(keys, m)
 		// Commits change leaves in place: what was read is one state only if there was
 		// none meanwhile.
 		if err == nil && e.seq.Load() == sequence {
 			break
 		}
-		if err != nil && err != errAgain {
+		if err != nil && err != errAgain && (e.root.Load() == rt && e.seq.Load() == sequence || tries >= mostLate) { // see get
 			return err
 		}
 		if e.closed.Load() && e.gone() {

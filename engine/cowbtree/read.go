@@ -22,6 +22,10 @@ var errAgain = errors.New("a page changed while it was read")
 // still is one that is not there.
 const mostTries = 1 << 25
 
+// mostLate is after how many tries an error counts though there were commits each
+// time: nobody is as late as that.
+const mostLate = 8
+
 // again lets others run before another try. Its error says that there have been too
 // many.
 func again(tries int) error {
@@ -51,11 +55,15 @@ func (e *Engine) get(t *tree, key, dst []byte, op string) ([]byte, error) {
 	}
 	fp := fingerprint(key)
 	for tries := 0; ; tries++ {
+		rt, sequence := t.Load(), e.seq.Load()
 		out, err := e.tryGet(t, key, dst, fp)
 		if err == nil || err == engine.ErrNotFound {
 			return out, err
 		}
-		if err != errAgain {
+		// What is not in the tree any more may be something else in the file. That a
+		// frame has not changed does not say that it is: the page may be in another
+		// frame too, which was the one that its end was told to.
+		if err != errAgain && (t.Load() == rt && e.seq.Load() == sequence || tries >= mostLate) {
 			return dst, engine.KeyError(op, key, err)
 		}
 		if tries > 8 {
@@ -211,7 +219,7 @@ func (e *Engine) fault(t *tree, rt *root, parent *frame, before uint64, i int, i
 		next := &root{ref: rt.ref, level: rt.level}
 		next.ref.hint = f.handle
 		if !t.CompareAndSwap(rt, next) {
-			e.cache.drop(f.handle, r.id)
+			e.cache.forgo(f.handle, r.id)
 			return nil, errAgain
 		}
 		return f, nil
@@ -219,13 +227,13 @@ func (e *Engine) fault(t *tree, rt *root, parent *frame, before uint64, i int, i
 	v := parent.lock()
 	if v != before {
 		parent.restore(v)
-		e.cache.drop(f.handle, r.id)
+		e.cache.forgo(f.handle, r.id)
 		return nil, errAgain
 	}
 	if other := e.cache.frame(hintAt(parent.page(), at)); other != nil && other != f && other.is(r.id) {
 		// Another reader was faster.
 		parent.restore(v)
-		e.cache.drop(f.handle, r.id)
+		e.cache.forgo(f.handle, r.id)
 		return other, nil
 	}
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(&parent.page()[at+atHint])), f.handle)

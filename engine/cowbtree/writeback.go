@@ -16,6 +16,7 @@ type attempt struct {
 	// written are the pages that were, but whose references do not say so.
 	written []ref
 	// runs are bytes that did not reach the file, though pages rely on it.
+	// checkpointing guards them, and written; mu the others.
 	runs []run
 	// extents were taken for what is void now.
 	extents []extent
@@ -91,7 +92,7 @@ func (w *writer) finish() error {
 	w.where = extent{}
 	w.space.give(extent{w.next, where.end() - w.next})
 	_, err := w.data.WriteAt(w.buf, where.at*sectorBytes, vfs.Plain)
-	if err != nil {
+	if err != nil && !w.within { // a transaction will be aborted
 		w.attempt.runs = append(w.attempt.runs, run{where.at, append(vfs.AlignedBuffer(len(w.buf), max(w.align.Memory, 1))[:0], w.buf...)})
 	}
 	w.buf = w.buf[:0]
@@ -189,7 +190,6 @@ func (t *txn) spillIfFull() error {
 func (t *txn) spill() error {
 	w := t.newWriter()
 	w.within = true
-	runs := len(t.attempt.runs)
 	root, err := t.spillTree(w, t.root.ref, t.root.level)
 	if e := w.finish(); err == nil {
 		err = e
@@ -200,7 +200,6 @@ func (t *txn) spill() error {
 		t.young[x.at] = x.n // a checkpoint that is under way does not know of it
 	}
 	if err != nil {
-		t.attempt.runs = t.attempt.runs[:runs] // of a transaction that will be aborted
 		return t.refused(err)
 	}
 	t.root.ref = root

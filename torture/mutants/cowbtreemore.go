@@ -90,8 +90,8 @@ var cowbtreeMoreMutants = []Mutant{
 	{
 		Name: "cowbtree/refused-pages-forgotten", Class: Errors, File: cowWriteback, Modes: []string{Tests},
 		Breaks: "pages that a full disk refused are not written when there is room",
-		Old:    "	if err != nil {\n		w.attempt.runs = append(",
-		New:    "	if err != nil && !MUTANT {\n		w.attempt.runs = append(",
+		Old:    "	if err != nil && !w.within {",
+		New:    "	if err != nil && !w.within && !MUTANT {",
 	},
 
 	// Isolation

@@ -227,9 +227,71 @@ func TestPageDiesBeforeItIsInTheFile(t *testing.T) {
 	b.end()
 }
 
+// TestLockedWhileBeingWritten: a page has its place, but has not been written there,
+// and somebody has its frame locked when another one comes.
+func TestLockedWhileBeingWritten(t *testing.T) {
+	if raceEnabled {
+		t.Skip("readers and commits exclude each other")
+	}
+	const at = 1 // of the first leaf, to which its reference is right already
+	key := besideKey(at)
+	for name, call := range map[string]func(*beside) error{
+		"get":      func(b *beside) error { _, err := b.Get(key, nil); return err },
+		"multiget": func(b *beside) error { return b.MultiGet([][]byte{key}, func(int, []byte, bool) {}) },
+		"iterate": func(b *beside) error {
+			it := b.iterate(&b.Engine.root, engine.IterOptions{})
+			defer it.stop()
+			it.SeekGE(key)
+			return it.err
+		},
+		"commit": func(b *beside) error {
+			var batch engine.Batch
+			batch.DeleteRange(key, besideKey(at+1))
+			return b.Apply(context.Background(), &batch, engine.Buffered)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBeside(t)
+			b.fill('a')
+			calls := 0
+			b.fs.set(func(op string, _ int64) error {
+				if op != "write" {
+					return nil
+				}
+				b.fs.set(nil)
+				calls++
+				f, _, err := b.leafFor(&b.Engine.root, key, dirLines)
+				b.must(err)
+				v := f.lock()
+				done := make(chan error, 1)
+				go func() { done <- call(b) }()
+				select {
+				case err = <-done:
+					f.restore(v)
+				case <-time.After(5 * time.Millisecond):
+					f.restore(v)
+					err = <-done
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				return nil
+			})
+			b.must(b.checkpoint(context.Background()))
+			if calls != 1 {
+				t.Errorf("%d calls", calls)
+			}
+			b.end()
+		})
+	}
+}
+
 // TestReadsOfWhatIsGone: a get is on its way to the file, and a commit that read the
 // same pages, and checkpoints, put something else in that place.
 func TestReadsOfWhatIsGone(t *testing.T) {
+	if raceEnabled {
+		t.Skip("readers and commits exclude each other")
+	}
 	const at = besideKeys / 2
 	large := func(c byte) []byte { return slices.Repeat([]byte{c}, 5000) }
 	get := func(b *beside) error { _, err := b.Get(besideKey(at), nil); return err }

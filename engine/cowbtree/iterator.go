@@ -251,6 +251,8 @@ func (it *iterator) down(rt *root, parent *frame, before uint64, n int, id uint6
 		}
 		if hit := f != nil && v&1 == 0 && f.is(id); parent != nil && parent.version.Load() != before {
 			return errAgain
+		} else if f != nil && v&1 == 1 {
+			return errAgain // as in leafFor
 		} else if !hit {
 			var err error
 			if f, err = e.fault(it.tree, rt, parent, before, n, id); err != nil {

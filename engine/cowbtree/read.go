@@ -134,6 +134,8 @@ func (e *Engine) leafFor(t *tree, key []byte, lines int) (*frame, uint64, error)
 		// that one names was not given to anyone else.
 		if hit := f != nil && v&1 == 0 && f.is(id); parent != nil && parent.version.Load() != before {
 			return nil, 0, errAgain
+		} else if f != nil && v&1 == 1 {
+			return nil, 0, errAgain // it may hold the page, which may be nowhere else
 		} else if !hit {
 			var err error
 			if f, err = e.fault(t, rt, parent, before, i, id); err != nil {

@@ -179,8 +179,10 @@ type via struct {
 func (e *Engine) copyOf(r ref, b []byte, from via) ([]byte, error) {
 	for tries := 0; ; tries++ {
 		f := e.cache.frame(r.hint)
+		there := false
 		if f != nil {
-			if v := f.version.Load(); v&1 == 0 && f.is(r.id) {
+			v := f.version.Load()
+			if there = v&1 == 1 || f.is(r.id); there && v&1 == 0 {
 				p := f.bytes(classOf(r.hint))
 				b = grow(b, len(p))
 				n := copy(b, p)
@@ -190,8 +192,8 @@ func (e *Engine) copyOf(r ref, b []byte, from via) ([]byte, error) {
 				}
 			}
 		}
-		if r.isUnwritten() {
-			// It is being written; its frame stays.
+		if there || r.isUnwritten() {
+			// It is being written, or somebody has it locked; its frame stays.
 			if err := again(tries); err != nil {
 				return nil, e.fail(err)
 			}

@@ -75,7 +75,7 @@ func goalsOf(s sizes, rocksdb string) []Goal {
 		{sectionReads, "scan-100 per entry ÷ LMDB", own(figureScan), of(figureScan, "lmdb"), 0.5, 0, "×"},
 		{sectionReads, "scan-100 per entry ÷ best peer", own(figureScan), of(figureScan, BestPeer), 1, 0, "×"},
 		// Half an allocation in a hundred gets is of the process around them.
-		{sectionReads, "allocations per get", own(figureGetAllocs), Ref{}, 0.005, 0, "per get"},
+		{sectionReads, "allocations per get", own(figureGetAllocs), Ref{}, 0.005, 0, "/get"},
 
 		{sectionWrites, "put memory, 1 client ÷ Pebble NoSync", own(figurePutRate("memory")), of(figurePutRate("memory"), "pebble"), 0, 1.5, "×"},
 		{sectionWrites, "put memory ÷ put buffered, rates", own(figurePutRate("memory")), own(figurePutRate("buffered")), 1.15, 0, "×"},
@@ -84,7 +84,7 @@ func goalsOf(s sizes, rocksdb string) []Goal {
 		{sectionWrites, "put flushed, 1 client", own(figureFlushed(1)), Ref{}, 0, 0.9, "R"},
 		{sectionWrites, "put flushed, 16 clients", own(figureFlushed(16)), Ref{}, 0, 12, "R"},
 		{sectionWrites, "put flushed, 64 clients", own(figureFlushed(64)), Ref{}, 0, 40, "R"},
-		{sectionWrites, "allocations per put", own(figurePutAllocs), Ref{}, 1, 0, "per put"},
+		{sectionWrites, "allocations per put", own(figurePutAllocs), Ref{}, 1, 0, "/put"},
 
 		{sectionSpace, "data file after random load in batches of 100 ÷ keys and values", own(figureDiskBatches), Ref{}, 1.3, 0, "×"},
 		{sectionSpace, "data file after random load one by one ÷ keys and values", own(figureDiskSingly), Ref{}, 1.3, 0, "×"},

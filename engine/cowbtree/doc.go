@@ -13,10 +13,12 @@
 // Pages that anybody but the newest tree needs are not changed. The first change of
 // a page after a checkpoint or snapshot began makes a copy of it, and of the pages
 // above it up to the root. From then on a single put or delete changes the leaf in
-// its place, and nothing above it; where there is no room, and for batches of
-// several operations, a transaction makes the new pages, each once, and publishes
-// them all with the new root. A batch that changes more than fits into memory writes
-// pages of its own to the file before it is published.
+// its place, and nothing above it. Where the leaf has no room, or others need it, the
+// page above gets new leaves in the place of the one, if it has room, and only the
+// newest tree has it. For all else, and for batches of several operations, a
+// transaction makes the new pages, each once, and publishes them all with the new
+// root. A batch that changes more than fits into memory writes pages of its own to the
+// file before it is published.
 //
 // Inner pages keep the shortest separators, leaves split unevenly where keys ascend,
 // and pages that have become small join their neighbours. A range is deleted by

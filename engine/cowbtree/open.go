@@ -180,8 +180,8 @@ func (e *Engine) restore(c catalog) error {
 		if x.at < metaSectors || x.end() > e.meta.size {
 			return vfs.NewError("read catalog", e.data.Name(), e.meta.catalog.at*sectorBytes, fmt.Errorf("%w: free sectors outside of the file", engine.ErrCorrupt))
 		}
-		e.space.give(x)
 	}
+	e.space.load(c.free)
 	// What the file has grown by since is nobody's.
 	e.space.grown(bytes / sectorBytes)
 	for _, s := range c.snapshots {

@@ -81,6 +81,26 @@ func (s *space) insert(e extent) {
 	s.free.Set(e)
 }
 
+// load makes extents free, of which a new space has none yet. None is empty, they
+// ascend, and each begins where the one before ends, or behind that. Giving them one by one took most
+// of the time of opening a store with many.
+func (s *space) load(list []extent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var last extent
+	for _, e := range append(list[:len(list):len(list)], extent{}) {
+		if last.n > 0 && e.n > 0 && e.at == last.end() {
+			last.n += e.n
+			continue
+		}
+		if last.n > 0 {
+			s.free.Load(last)
+			s.total += last.n
+		}
+		last = e
+	}
+}
+
 // rewind makes taking begin at the front again, where it leaves the end of the
 // file free.
 func (s *space) rewind() {

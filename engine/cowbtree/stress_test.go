@@ -126,9 +126,7 @@ func (e *Engine) checkMemory() error {
 	}
 	// Sectors: what is free twice or dead twice.
 	var all []extent
-	for _, x := range e.space.list() {
-		all = append(all, x)
-	}
+	all = append(all, e.space.list()...)
 	for s := e.history.first; s != nil; s = s.next {
 		for _, d := range s.dead {
 			if d.id&unwritten == 0 {

@@ -187,33 +187,33 @@ func TestWhatDoesNotFitIsLeftOut(t *testing.T) {
 // TestCutShort: a run that is interrupted, or longer than it may be, has what it
 // measured until then, says what it has not, and leaves nothing behind.
 func TestCutShort(t *testing.T) {
-	endless := section{"endless", "Endless", func(r *run, ctx context.Context) error {
-		r.add("Endless", "lap", "bbolt", "ns", 1)
-		<-ctx.Done()
-		return ctx.Err()
-	}}
-	after := section{"after", "After", func(r *run, _ context.Context) error {
-		r.add("After", "lap", "bbolt", "ns", 1)
-		return nil
-	}}
-	for why, c := range map[string]Command{"interrupted": {}, "--budget": {Budget: time.Second}} {
-		ctx, interrupt := context.WithCancel(t.Context())
-		defer interrupt()
-		c.Engine, c.Rounds, c.Dir = "bbolt", 1, t.TempDir()
+	for why, cause := range map[string]error{"interrupted": context.Canceled, "--budget": errBudget} {
+		ctx, cut := context.WithCancelCause(t.Context())
+		first := section{"first", "First", func(r *run, ctx context.Context) error {
+			if _, ends := ctx.Deadline(); !ends {
+				t.Errorf("%s: a run with a budget has no end", why)
+			}
+			r.add("First", "lap", "bbolt", "ns", 1)
+			cut(cause)
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		after := section{"after", "After", func(r *run, _ context.Context) error {
+			r.add("After", "lap", "bbolt", "ns", 1)
+			return nil
+		}}
+		c := Command{Engine: "bbolt", Rounds: 1, Dir: t.TempDir(), Budget: 24 * time.Hour}
 		r, _, err := c.plan()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.Budget == 0 {
-			time.AfterFunc(10*time.Millisecond, interrupt)
-		}
-		if err := r.measure(ctx, c.Dir, []section{endless, after}); err != nil {
+		if err := r.measure(ctx, c.Dir, []section{first, after}); err != nil {
 			t.Fatal(err)
 		}
-		if r.Interrupted != (c.Budget == 0) || len(r.Figures) != 1 {
+		if r.Interrupted != (cause != errBudget) || len(r.Figures) != 1 {
 			t.Errorf("%s: interrupted %v, %d figures", why, r.Interrupted, len(r.Figures))
 		}
-		for i, begin := range []string{"Endless (endless), in part: ", "After (after): "} {
+		for i, begin := range []string{"First (first), in part: ", "After (after): "} {
 			if left := r.LeftOut[i]; !strings.HasPrefix(left, begin) || !strings.Contains(left, why) {
 				t.Errorf("%s: left out: %q", why, r.LeftOut)
 			}

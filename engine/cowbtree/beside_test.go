@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/vfs"
@@ -137,7 +136,26 @@ func (b *beside) holds(r engine.Reader, i int, value byte) {
 	}
 }
 
-// begin begins a checkpoint, and returns how it goes on.
+// before calls do before the next operation of that kind on the data file, which is not
+// carried out if do returns an error; called fails the test if there was none.
+func (b *beside) before(op string, do func(off int64) error) (called func()) {
+	var met atomic.Bool
+	b.fs.set(func(is string, off int64) error {
+		if is != op || met.Swap(true) {
+			return nil
+		}
+		return do(off)
+	})
+	return func() {
+		b.t.Helper()
+		b.fs.set(nil)
+		if !met.Load() {
+			b.t.Errorf("no %s", op)
+		}
+	}
+}
+
+// beginCheckpoint begins a checkpoint, and returns how it goes on.
 func (b *beside) beginCheckpoint() (s *snapshot, held []*snapshot, end func()) {
 	b.checkpointing.Lock()
 	b.mu.Lock()
@@ -202,13 +220,7 @@ func TestPageDiesBeforeItIsInTheFile(t *testing.T) {
 	b := newBeside(t)
 	b.fill('a')
 	b.must(b.CreateSnapshot(context.Background(), "name"))
-	calls := 0
-	b.fs.set(func(op string, _ int64) error {
-		if op != "write" {
-			return nil
-		}
-		b.fs.set(nil)
-		calls++
+	called := b.before("write", func(int64) error {
 		for i := range besideKeys {
 			b.put(besideKey(i), []byte("b"))
 		}
@@ -221,66 +233,51 @@ func TestPageDiesBeforeItIsInTheFile(t *testing.T) {
 		return nil
 	})
 	b.must(b.checkpoint(context.Background()))
-	if calls != 1 {
-		t.Errorf("%d calls", calls)
-	}
+	called()
 	b.end()
 }
 
 // TestLockedWhileBeingWritten: a page has its place, but has not been written there,
-// and somebody has its frame locked when another one comes.
+// and somebody has its frame locked when another one comes, who must not look for it
+// in the file.
 func TestLockedWhileBeingWritten(t *testing.T) {
-	if raceEnabled {
-		t.Skip("readers and commits exclude each other")
-	}
 	const at = 1 // of the first leaf, to which its reference is right already
 	key := besideKey(at)
-	for name, call := range map[string]func(*beside) error{
-		"get":      func(b *beside) error { _, err := b.Get(key, nil); return err },
-		"multiget": func(b *beside) error { return b.MultiGet([][]byte{key}, func(int, []byte, bool) {}) },
-		"iterate": func(b *beside) error {
+	for name, look := range map[string]func(*beside, ref) error{
+		"get": func(b *beside, _ ref) error {
+			_, _, err := b.leafFor(&b.Engine.root, key, leafLines)
+			return err
+		},
+		"multiget": func(b *beside, _ ref) error { return b.tryMultiGet([][]byte{key}, new(lookups)) },
+		"iterate": func(b *beside, _ ref) error {
 			it := b.iterate(&b.Engine.root, engine.IterOptions{})
 			defer it.stop()
-			it.SeekGE(key)
-			return it.err
+			return it.descend(key, false)
 		},
-		"commit": func(b *beside) error {
-			var batch engine.Batch
-			batch.DeleteRange(key, besideKey(at+1))
-			return b.Apply(context.Background(), &batch, engine.Buffered)
+		"commit": func(b *beside, leaf ref) error {
+			_, err := b.copyOfFrame(leaf, nil)
+			return err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBeside(t)
 			b.fill('a')
-			calls := 0
-			b.fs.set(func(op string, _ int64) error {
-				if op != "write" {
-					return nil
-				}
-				b.fs.set(nil)
-				calls++
+			called := b.before("write", func(int64) error {
 				f, _, err := b.leafFor(&b.Engine.root, key, dirLines)
 				b.must(err)
+				place := f.place.Load()
+				if place == 0 {
+					t.Fatal("the leaf has no place yet")
+				}
 				v := f.lock()
-				done := make(chan error, 1)
-				go func() { done <- call(b) }()
-				select {
-				case err = <-done:
-					f.restore(v)
-				case <-time.After(5 * time.Millisecond):
-					f.restore(v)
-					err = <-done
+				if err := look(b, ref{id: place, hint: f.handle}); err != errAgain {
+					t.Errorf("a look at a locked frame: %v", err)
 				}
-				if err != nil {
-					t.Error(err)
-				}
+				f.restore(v)
 				return nil
 			})
 			b.must(b.checkpoint(context.Background()))
-			if calls != 1 {
-				t.Errorf("%d calls", calls)
-			}
+			called()
 			b.end()
 		})
 	}
@@ -290,7 +287,7 @@ func TestLockedWhileBeingWritten(t *testing.T) {
 // same pages, and checkpoints, put something else in that place.
 func TestReadsOfWhatIsGone(t *testing.T) {
 	if raceEnabled {
-		t.Skip("readers and commits exclude each other")
+		t.Skip("SKIPPED, NOT VERIFIED HERE: under the race detector readers and commits exclude each other, and cannot meet")
 	}
 	const at = besideKeys / 2
 	large := func(c byte) []byte { return slices.Repeat([]byte{c}, 5000) }
@@ -418,39 +415,32 @@ func TestRunIsNotForgotten(t *testing.T) {
 // little longer, and somebody writes there.
 func TestGrowthOfOthersStays(t *testing.T) {
 	b := newBeside(t)
-	written := make(chan extent, 1)
-	calls := 0
-	b.fs.set(func(op string, off int64) error {
-		if op != "preallocate" {
-			return nil
-		}
-		if calls++; calls > 1 {
-			return nil
-		}
-		done := make(chan bool)
-		go func() {
-			defer close(done)
-			b.must(b.growFile(8))
-			x := extent{off / sectorBytes, 8}
-			_, err := b.data.WriteAt(slices.Repeat([]byte{'x'}, 8*sectorBytes), x.at*sectorBytes, vfs.Plain)
-			b.must(err)
-			written <- x
-		}()
-		select {
-		case <-done:
-		case <-time.After(20 * time.Millisecond): // it waits for this one
+	var other sync.WaitGroup
+	var x extent
+	grow := func(off int64) {
+		b.must(b.growFile(8))
+		x = extent{off / sectorBytes, 8}
+		_, err := b.data.WriteAt(slices.Repeat([]byte{'x'}, 8*sectorBytes), x.at*sectorBytes, vfs.Plain)
+		b.must(err)
+	}
+	called := b.before("preallocate", func(off int64) error {
+		if b.growing.TryLock() {
+			b.growing.Unlock()
+			grow(off) // nothing keeps it from that
+		} else {
+			other.Go(func() { grow(off) })
 		}
 		return vfs.NewError("preallocate", dataName, off, engine.ErrNoSpace)
 	})
 	if err := b.growFile(1 << 20); !errors.Is(err, engine.ErrNoSpace) {
 		t.Errorf("grown: %v", err)
 	}
-	x := <-written
+	other.Wait()
 	got := make([]byte, x.n*sectorBytes)
 	if _, err := b.data.ReadAt(got, x.at*sectorBytes); err != nil || got[0] != 'x' {
 		t.Errorf("what was written reads as %q (%v)", got[:1], err)
 	}
-	b.fs.set(nil)
+	called()
 	b.end()
 }
 
@@ -511,13 +501,10 @@ func TestCommitBesideBulkLoad(t *testing.T) {
 		}
 	}()
 	<-ctx.waits
-	b.fs.set(func(op string, off int64) error {
-		if op == "write" {
-			b.fs.set(nil)
-			select {
-			case <-done:
-			case <-time.After(20 * time.Millisecond):
-			}
+	called := b.before("write", func(int64) error {
+		select {
+		case <-done: // which is too early
+		case <-ctx.waits:
 		}
 		return nil
 	})
@@ -527,6 +514,7 @@ func TestCommitBesideBulkLoad(t *testing.T) {
 		b.settled.Broadcast()
 		yield([]byte("loaded"), nil)
 	}))
+	called()
 	b.checkpointing.Unlock()
 	<-done
 	for _, key := range []string{"beside", "loaded"} {

@@ -177,9 +177,7 @@ func TestSpilledDuringCheckpoint(t *testing.T) {
 	hang := d.Inject(simdisk.Fault{Op: simdisk.OpWrite, Path: "/store/data", Effect: simdisk.Hang})
 	compacted := make(chan error, 1)
 	go func() { compacted <- e.Compact(ctx, []byte("x"), []byte("y")) }() // which begins with a checkpoint
-	for hang.Fired() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	<-hang.Met()
 	before := e.Metrics().Other["pages_written"]
 	apply(1000)
 	if e.Metrics().Other["pages_written"] == before {
@@ -229,7 +227,7 @@ func TestDirectBesideBuffered(t *testing.T) {
 		emptyPools()
 		for _, direct := range []bool{false, false, true} {
 			d := simdisk.New(simdisk.Options{Seed: 1})
-			o := cowbtree.Options{FS: d, Inline: true, Direct: direct}
+			o := cowbtree.Options{FS: d, Inline: true, Direct: direct, CacheBytes: cowbtree.MinCacheBytes}
 			e := open(t, "/store", o)
 			// The memory for pages of few sectors is aligned by chance alone.
 			model := load(t, e, n, 20)
@@ -256,7 +254,7 @@ func TestCommitsBesideCheckpoints(t *testing.T) {
 		puts = 5000
 	}
 	dir := t.TempDir()
-	e := open(t, dir, cowbtree.Options{CacheBytes: 32 << 20, CheckpointBytes: 256 << 10})
+	e := open(t, dir, cowbtree.Options{CacheBytes: 32 << 20, CheckpointBytes: 128 << 10})
 	ctx := context.Background()
 	model := make([]map[string]string, writers)
 	var wg sync.WaitGroup
@@ -283,7 +281,8 @@ func TestCommitsBesideCheckpoints(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if e.Metrics().Other["checkpoints"] < 5 {
+	// Commits wait for one where four times as much is logged: there are this many.
+	if e.Metrics().Other["checkpoints"] < 3 {
 		t.Errorf("%v checkpoints", e.Metrics().Other["checkpoints"])
 	}
 	all := map[string]string{}

@@ -286,7 +286,7 @@ func (e *Engine) changeInPlace(op engine.Op, place func() (uint64, error)) (sequ
 	if err != nil {
 		return 0, false, engine.KeyError(op.Kind.String(), op.Key, err)
 	}
-	if f.birth != e.history.generation || f.id.Load()&unwritten == 0 || f.place.Load() != 0 {
+	if !e.ofNewest(f) {
 		return 0, false, nil
 	}
 	b := f.page()

@@ -191,8 +191,8 @@ func (e *Engine) multiGetMiss(key []byte) error {
 // nearRecord returns the offset of the record that a get will look at first, and
 // brings it near; 0 if there is none.
 func nearRecord(b []byte, fp byte) int {
-	count, capacity, ok := leafCounts(b)
-	if !ok || count == 0 {
+	kind, count, capacity := counts(b)
+	if kind != kindLeaf || count == 0 || count > capacity || leafDir(capacity) > len(b) {
 		return 0
 	}
 	at := slotAt(b, headerBytes+capacity, firstInLeaf(b, count, fp))

@@ -92,6 +92,13 @@ func dirBytes(kind byte, capacity int) int {
 	return leafDir(capacity)
 }
 
+// counts returns a page's kind, its entries and the places of its directory, in one
+// look.
+func counts(b []byte) (kind byte, count, capacity int) {
+	word := u64(b, 0)
+	return byte(word >> (8 * atKind)), int(word >> (8 * atCount) & 0xffff), int(word >> (8 * atCap))
+}
+
 // hash is the hash of a key of which leaves keep a byte: a folded multiplication
 // for each 8 bytes, as in wyhash. It is part of the format.
 func hash(key []byte) uint64 {
@@ -206,8 +213,8 @@ func findInLeaf(b []byte, key []byte, fp byte) (value []byte, extent, found, ok 
 
 // placeInLeaf is findInLeaf, and returns the place of the entry too.
 func placeInLeaf(b []byte, key []byte, fp byte) (i int, value []byte, extent, found, ok bool) {
-	count, capacity, ok := leafCounts(b)
-	if !ok {
+	kind, count, capacity := counts(b)
+	if kind != kindLeaf || count > capacity || leafDir(capacity) > len(b) {
 		return 0, nil, false, false, false
 	}
 	slots := headerBytes + capacity
@@ -232,14 +239,6 @@ func placeInLeaf(b []byte, key []byte, fp byte) (i int, value []byte, extent, fo
 	return 0, nil, false, false, true
 }
 
-// leafCounts returns the entries and the places of a leaf's directory, which then
-// lies in the page.
-func leafCounts(b []byte) (count, capacity int, ok bool) {
-	word := u64(b, 0) // in one look
-	kind, count, capacity := byte(word), int(word>>(8*atCount)&0xffff), int(word>>(8*atCap))
-	return count, capacity, kind == kindLeaf && count <= capacity && leafDir(capacity) <= len(b)
-}
-
 const eachByte = 0x0101010101010101
 
 // marksOf returns the top bit of each byte that is as those of the pattern. The
@@ -258,6 +257,7 @@ func firstInLeaf(b []byte, count int, fp byte) int {
 	pattern := uint64(fp) * eachByte
 	var all uint64
 	for k := 0; k < min(count, 64); k += 8 {
+		// The product has the eight marks side by side in its top byte.
 		all |= (marksOf(u64(b, headerBytes+k), pattern) >> 7) * 0x0102040810204080 >> 56 << k
 	}
 	return min(bits.TrailingZeros64(all), count-1)
@@ -298,8 +298,8 @@ func without(b []byte, key []byte) (suffix []byte, side int, ok bool) {
 // lowerBound returns the place of the first key in a leaf that is not below key,
 // and whether it is key.
 func lowerBound(b []byte, key []byte) (i int, exact, ok bool) {
-	count, capacity := u16(b, atCount), u16(b, atCap)
-	if b[atKind] != kindLeaf || count > capacity || leafDir(capacity) > len(b) {
+	kind, count, capacity := counts(b)
+	if kind != kindLeaf || count > capacity || leafDir(capacity) > len(b) {
 		return 0, false, false
 	}
 	suffix, side, ok := without(b, key)
@@ -349,8 +349,7 @@ func childFor(b []byte, key []byte) (i int, ok bool) {
 
 // childRefFor is childFor, and returns the offset of the reference's first part too.
 func childRefFor(b []byte, key []byte) (i, at int, ok bool) {
-	word := u64(b, 0) // kind, count and capacity, in one look
-	kind, count, capacity := byte(word), int(word>>(8*atCount)&0xffff), int(word>>(8*atCap))
+	kind, count, capacity := counts(b)
 	d := innerDirOf(capacity)
 	if kind != kindInner || count == 0 || count > capacity || d.end > len(b) {
 		return 0, 0, false

@@ -110,8 +110,8 @@ func (e *Engine) tryGet(t *tree, key, dst []byte, fp byte) ([]byte, error) {
 }
 
 // leafFor returns the frame of the leaf that a key belongs to, the first lines of
-// which it brings near, and the version with which it was that. Each step is one look at a page, and good if the version of
-// the page is afterwards what it was before.
+// which it brings near, and the version with which it was that. Each step is one look
+// at a page, and good if the version of the page is afterwards what it was before.
 func (e *Engine) leafFor(t *tree, key []byte, lines int) (*frame, uint64, error) {
 	rt := t.Load()
 	id, hint := rt.ref.id, rt.ref.hint
@@ -191,7 +191,8 @@ const (
 	innerLines = 10
 )
 
-// fault reads the page of a reference, which is number i in parent, or the root's. It is errAgain if the reference is an old one.
+// fault reads the page of a reference, which is number i in parent, or the root's. It
+// is errAgain if the reference is an old one.
 func (e *Engine) fault(t *tree, rt *root, parent *frame, before uint64, i int, id uint64) (*frame, error) {
 	if id&unwritten != 0 || id == 0 {
 		return nil, errAgain

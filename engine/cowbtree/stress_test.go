@@ -2,6 +2,7 @@ package cowbtree
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,8 +126,7 @@ func (e *Engine) checkMemory() error {
 		}
 	}
 	// Sectors: what is free twice or dead twice.
-	var all []extent
-	all = append(all, e.space.list()...)
+	all := e.space.list()
 	for s := e.history.first; s != nil; s = s.next {
 		for _, d := range s.dead {
 			if d.id&unwritten == 0 {
@@ -134,7 +134,7 @@ func (e *Engine) checkMemory() error {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b extent) int { return int(a.at - b.at) })
+	slices.SortFunc(all, func(a, b extent) int { return cmp.Compare(a.at, b.at) })
 	for i := 1; i < len(all); i++ {
 		if all[i-1].end() > all[i].at {
 			bad("%v and %v, which are free or dead, overlap", all[i-1], all[i])
@@ -143,12 +143,18 @@ func (e *Engine) checkMemory() error {
 	return errors.Join(errs...)
 }
 
-// env is a number of the environment, or n.
-func env(name string, n int) int {
-	if v, err := strconv.Atoi(os.Getenv(name)); err == nil {
-		return v
+// env is a number above 0 of the environment, or n.
+func env(t *testing.T, name string, n int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return n
 	}
-	return n
+	v, err := strconv.Atoi(text)
+	if err != nil || v < 1 {
+		t.Fatalf("%s is %q; a number from 1 up", name, text)
+	}
+	return v
 }
 
 // stress is a store, and what it should hold.
@@ -158,6 +164,7 @@ type stress struct {
 	ctx    context.Context
 	gate   sync.RWMutex // locked where all models must stand still
 	models []map[string]string
+	seed   uint64 // of the writers
 	failed atomic.Bool
 	stop   atomic.Bool
 }
@@ -173,7 +180,7 @@ func (s *stress) fail(format string, args ...any) {
 // stressGroup is how many keys are always written together, with one value.
 const stressGroup = 4
 
-// value has the stamp, and a length that depends on it.
+// stressValue has the stamp, and a length that depends on it.
 func stressValue(r *rand.Rand, stamp int) string {
 	n := r.IntN(200)
 	switch r.IntN(40) {
@@ -191,7 +198,7 @@ func stressKey(w, n, i int) string { return fmt.Sprintf("%04x/%d/%05d/%d", n*405
 
 // write makes commits of all kinds to keys that are the writer's own.
 func (s *stress) write(w, ops, groups int) {
-	r := rand.New(rand.NewPCG(uint64(w), uint64(env("STRESS_SEED", 1))))
+	r := rand.New(rand.NewPCG(uint64(w), s.seed))
 	m := s.models[w]
 	var b engine.Batch
 	for stamp := range ops {
@@ -499,16 +506,18 @@ func (s *stress) compare(all map[string]string) {
 	}
 }
 
-// TestStress: everything beside everything, with checkpoints all the time. STRESS_OPS
-// makes it longer, STRESS_SEED another one, STRESS_MAINTAIN=0 is without compaction,
-// copies and bulk loads.
+// TestStress: everything beside everything, with checkpoints all the time.
+// ORBIT_TEST_OPERATIONS says how many commits there are in all, ORBIT_TEST_SEED makes
+// it another one.
 func TestStress(t *testing.T) {
-	ops := 300
+	const writers = 4
+	operations := 3600
 	if raceEnabled || testing.Short() {
-		ops = 60
+		operations = 720
 	}
-	ops = env("STRESS_OPS", ops)
-	for _, c := range []struct {
+	operations = env(t, "ORBIT_TEST_OPERATIONS", operations)
+	seed := uint64(env(t, "ORBIT_TEST_SEED", 1))
+	stores := []struct {
 		cache, checkpoint int64
 		groups            int
 		compression       Compression
@@ -516,34 +525,30 @@ func TestStress(t *testing.T) {
 		{MinCacheBytes, 128 << 10, 1500, NoCompression},
 		{4 << 20, 256 << 10, 4000, LZ4},
 		{32 << 20, 512 << 10, 4000, NoCompression},
-	} {
+	}
+	each := max(operations/writers/len(stores), 1)
+	for _, c := range stores {
 		t.Run(fmt.Sprint(c.cache>>20), func(t *testing.T) {
-			if raceEnabled && c.cache > MinCacheBytes {
-				t.Skip("SKIPPED, NOT VERIFIED HERE: under the race detector, which clears all memory first, the smallest cache is enough")
-			}
 			dir := t.TempDir()
 			o := Options{CacheBytes: c.cache, CheckpointBytes: c.checkpoint, Compression: c.compression, SegmentBytes: 1 << 20}
 			e, err := Open(context.Background(), dir, o)
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &stress{Engine: e, t: t, ctx: context.Background()}
-			const writers = 4
+			s := &stress{Engine: e, t: t, ctx: context.Background(), seed: seed}
 			for range writers {
 				s.models = append(s.models, map[string]string{})
 			}
 			loaded := map[string]string{}
 			var writing, others sync.WaitGroup
 			for w := range writers {
-				writing.Go(func() { s.write(w, ops, c.groups) })
+				writing.Go(func() { s.write(w, each, c.groups) })
 			}
 			for r := range 3 {
 				others.Go(func() { s.read(r, c.groups) })
 			}
 			others.Go(s.hold)
-			if env("STRESS_MAINTAIN", 1) > 0 {
-				others.Go(func() { s.maintain(loaded) })
-			}
+			others.Go(func() { s.maintain(loaded) })
 			writing.Wait()
 			s.stop.Store(true)
 			others.Wait()

@@ -139,13 +139,15 @@ func (t *txn) forget(place []byte) {
 	t.dead = append(t.dead, dead{id: x.id, birth: x.birth, extent: true})
 }
 
-// newest returns the frame of a page that only the newest tree has, and nobody has
-// written, so that only who holds mu changes it; nil for others.
+// ofNewest reports whether the frame holds a page that only the newest tree has, or a
+// transaction, and nobody has written, so that only who holds mu changes it. Under mu.
+func (e *Engine) ofNewest(f *frame) bool {
+	return f.birth == e.history.generation && f.id.Load()&unwritten != 0 && f.place.Load() == 0
+}
+
+// newest returns the frame of such a page; nil for others.
 func (e *Engine) newest(r ref) *frame {
-	if r.birth != e.history.generation || !r.isUnwritten() {
-		return nil
-	}
-	if f := e.cache.frame(r.hint); f != nil && f.id.Load() == r.id && f.place.Load() == 0 {
+	if f := e.cache.frame(r.hint); f != nil && f.id.Load() == r.id && e.ofNewest(f) {
 		return f
 	}
 	return nil
@@ -154,9 +156,6 @@ func (e *Engine) newest(r ref) *frame {
 // page returns a page that nobody changes while the transaction looks at it: one of
 // the newest tree alone, or a copy in the scratch of that level.
 func (t *txn) page(r ref, level int) ([]byte, error) {
-	if t.owns(r) {
-		return t.cache.frame(r.hint).page(), nil
-	}
 	if f := t.newest(r); f != nil {
 		return f.page(), nil
 	}
@@ -178,22 +177,11 @@ type via struct {
 // copyOf copies the page of a reference into b, and returns it.
 func (e *Engine) copyOf(r ref, b []byte, from via) ([]byte, error) {
 	for tries := 0; ; tries++ {
-		f := e.cache.frame(r.hint)
-		there := false
-		if f != nil {
-			v := f.version.Load()
-			if there = v&1 == 1 || f.is(r.id); there && v&1 == 0 {
-				p := f.bytes(classOf(r.hint))
-				b = grow(b, len(p))
-				n := copy(b, p)
-				if f.version.Load() == v {
-					f.use(leafChances)
-					return b[:n], nil
-				}
-			}
+		copied, err := e.copyOfFrame(r, b)
+		if copied != nil {
+			return copied, nil
 		}
-		if there || r.isUnwritten() {
-			// It is being written, or somebody has it locked; its frame stays.
+		if err != nil {
 			if err := again(tries); err != nil {
 				return nil, e.fail(err)
 			}
@@ -206,6 +194,33 @@ func (e *Engine) copyOf(r ref, b []byte, from via) ([]byte, error) {
 		r.hint = f.handle
 		e.hint(from, r)
 	}
+}
+
+// copyOfFrame copies the page of a reference into b, from its frame; nil if it is not
+// in memory. Its only error is errAgain, where the page may be there, and nowhere else:
+// it is being written, or somebody has the frame locked.
+func (e *Engine) copyOfFrame(r ref, b []byte) ([]byte, error) {
+	f := e.cache.frame(r.hint)
+	var v uint64
+	if f != nil {
+		if v = f.version.Load(); v&1 == 1 {
+			return nil, errAgain
+		}
+	}
+	if f == nil || !f.is(r.id) {
+		if r.isUnwritten() {
+			return nil, errAgain
+		}
+		return nil, nil
+	}
+	p := f.bytes(classOf(r.hint))
+	b = grow(b, len(p))
+	n := copy(b, p)
+	if f.version.Load() != v {
+		return nil, errAgain
+	}
+	f.use(leafChances)
+	return b[:n], nil
 }
 
 // hint notes, where a reference was found, in which frame its page is now.
@@ -428,17 +443,14 @@ func (t *txn) applyTo(r ref, level int, c *change, rightmost bool) (out []entry,
 // place: so most of those do that find no room, or a leaf that others need. It
 // reports false where that cannot be.
 func (t *txn) endsAbove(r ref, b []byte, i, level int, out []entry) bool {
-	if !t.single || level != 1 || len(out) == 0 || len(out) > 2 || t.owns(r) {
+	f := t.newest(r)
+	if !t.single || level != 1 || f == nil || !t.fitsIn(b, 1, out) {
 		return false
 	}
 	for _, x := range out {
 		if x.child.flags&^b[atFlags] != 0 {
 			return false // the pages above do not say so yet
 		}
-	}
-	f := t.newest(r)
-	if f == nil || len(out) == 2 && !hasRoomForChild(b, out[1].key, t.maxKeys) {
-		return false
 	}
 	t.inPlace = childChange{f, i, out}
 	return true

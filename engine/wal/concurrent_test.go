@@ -58,9 +58,7 @@ func TestFailureBetweenFlushes(t *testing.T) {
 	first, second, third := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 	one := mustAppend(t, l, 10, engine.Flushed)
 	go func() { first <- l.Flush(one) }()
-	for hang.Fired() == 0 {
-		runtime.Gosched()
-	}
+	<-hang.Met()
 	two := mustAppend(t, l, 10, engine.Flushed)
 	go func() { second <- l.Flush(two) }()
 	for l.waiting.Load() == 0 {
@@ -281,9 +279,7 @@ func TestSinkFailsAndHangs(t *testing.T) {
 	hang := d.Inject(simdisk.Fault{Op: simdisk.OpSyncData, Path: "/b/*", Effect: simdisk.Hang})
 	done := make(chan error)
 	go func() { done <- l.Flush(s) }()
-	for hang.Fired() == 0 {
-		runtime.Gosched()
-	}
+	<-hang.Met()
 	fault := d.Inject(simdisk.Fault{Op: simdisk.OpMapWrite, Path: "/b/*", Effect: simdisk.EIO})
 	mustAppend(t, l, 10, engine.Buffered)
 	if err := <-done; err != nil {

@@ -15,6 +15,7 @@ const (
 	cowDelete     = "engine/cowbtree/deleterange.go"
 	cowIngest     = "engine/cowbtree/ingest.go"
 	cowBuild      = "engine/cowbtree/build.go"
+	cowInner      = "engine/cowbtree/inner.go"
 )
 
 // cowbtreeMutants are the defects of the copy-on-write B+tree.
@@ -163,10 +164,10 @@ var cowbtreeMutants = []Mutant{
 	},
 	// Isolation
 	{
-		Name: "cowbtree/snapshot-sees-later-changes", Class: Isolation, File: cowCommit, Modes: []string{Tests, "linear"},
+		Name: "cowbtree/snapshot-sees-later-changes", Class: Isolation, File: cowTxn, Modes: []string{Tests, "linear"},
 		Breaks: "a leaf is changed in its place although a snapshot has it",
-		Old:    "	if f.birth != e.history.generation || f.id",
-		New:    "	if !MUTANT && f.birth != e.history.generation || f.id",
+		Old:    "	return f.birth == e.history.generation && f.id",
+		New:    "	return (f.birth == e.history.generation || MUTANT) && f.id",
 	},
 	{
 		Name: "cowbtree/applyif-ignores-ranges", Class: Isolation, File: cowNames, Modes: []string{Tests, "linear"},

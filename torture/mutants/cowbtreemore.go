@@ -181,4 +181,74 @@ var cowbtreeMoreMutants = []Mutant{
 		Old:    "	case u32(b, 8) != formatVersion:\n",
 		New:    "	case u32(b, 8) != formatVersion && !MUTANT:\n",
 	},
+
+	// Beside a checkpoint
+	{
+		Name: "cowbtree/locked-frame-is-a-miss", Class: Isolation, File: cowRead, Modes: []string{Tests},
+		Breaks: "a page in a frame that somebody has locked is looked for in the file, where it is not yet",
+		Old:    "		} else if f != nil && v&1 == 1 {\n			return nil, 0, errAgain // it may",
+		New:    "		} else if f != nil && v&1 == 1 && !MUTANT {\n			return nil, 0, errAgain // it may",
+	},
+	{
+		Name: "cowbtree/copy-of-a-locked-frame", Class: Isolation, File: cowTxn, Modes: []string{Tests},
+		Breaks: "a commit copies a page that somebody has locked",
+		Old:    "		if v = f.version.Load(); v&1 == 1 {\n",
+		New:    "		if v = f.version.Load(); v&1 == 1 && !MUTANT {\n",
+	},
+	{
+		Name: "cowbtree/page-let-go-by-its-place", Class: Isolation, File: cowCommit, Modes: []string{Tests},
+		Breaks: "a page leaves memory that has a place in the file, and has not been written there",
+		Old:    "		e.cache.forgo(d.hint, d.id)\n",
+		New:    "		if MUTANT { e.cache.drop(d.hint, d.id) } else { e.cache.forgo(d.hint, d.id) }\n",
+	},
+	{
+		Name: "cowbtree/commit-in-a-bulk-load", Class: Isolation, File: cowCommit, Modes: []string{Tests},
+		Breaks: "a commit that waited for room does not wait for a bulk load that began meanwhile",
+		Old:    "err != nil || e.hidden == nil {\n",
+		New:    "err != nil || e.hidden == nil || MUTANT {\n",
+	},
+	{
+		Name: "cowbtree/waits-for-no-checkpoint", Class: Errors, File: cowCommit, Modes: []string{Tests},
+		Breaks: "a commit waits for a checkpoint that a closed store does not make",
+		Old:    "		if e.closed.Load() {\n			return engine.ErrClosed // the last",
+		New:    "		if e.closed.Load() && !MUTANT {\n			return engine.ErrClosed // the last",
+	},
+	{
+		Name: "cowbtree/file-grown-by-two", Class: Errors, File: cowExtent, Modes: []string{Tests},
+		Breaks: "what fails to make the file longer cuts off what another one wrote there",
+		Old:    "	e.growing.Lock()\n	defer e.growing.Unlock()\n",
+		New:    "	if !MUTANT { e.growing.Lock() }\n	defer func() { if !MUTANT { e.growing.Unlock() } }()\n",
+	},
+	{
+		Name: "cowbtree/growth-not-in-the-catalog", Class: Replay, File: cowCheckpoint, Modes: []string{Tests},
+		Breaks: "sectors are lost by which the file grew while the catalog was made",
+		Old:    "	if x.at > size {\n",
+		New:    "	if x.at > size && !MUTANT {\n",
+	},
+	{
+		Name: "cowbtree/late-reader-believed", Class: Errors, File: cowRead, Modes: []string{Tests},
+		Breaks: "a get that comes late to a place, which is something else by then, says that the store is damaged",
+		Old:    "		if err != errAgain && (t.Load() == rt",
+		New:    "		if err != errAgain && (MUTANT || t.Load() == rt",
+	},
+
+	// In the page above
+	{
+		Name: "cowbtree/split-not-told-above", Class: Isolation, File: cowTxn, Modes: []string{Tests, "crash"},
+		Breaks: "a leaf is split, and the page above does not say so",
+		Old:    "	if x := t.inPlace; x.frame != nil {\n",
+		New:    "	if x := t.inPlace; x.frame != nil && !MUTANT {\n",
+	},
+	{
+		Name: "cowbtree/extents-not-told-above", Class: Isolation, File: cowTxn, Modes: []string{Tests},
+		Breaks: "pages above do not say that a value below them is in an extent",
+		Old:    "		if x.child.flags&^b[atFlags] != 0 {\n",
+		New:    "		if x.child.flags&^b[atFlags] != 0 && !MUTANT {\n",
+	},
+	{
+		Name: "cowbtree/no-look-whether-a-child-fits", Class: Isolation, File: cowInner, Modes: []string{Tests},
+		Breaks: "a child is put where the page has no room for it",
+		Old:    "	return side == 0 && count < capacity && count < maxKeys && int(",
+		New:    "	return side == 0 && count < capacity && count < maxKeys && MUTANT || side == 0 && count < capacity && count < maxKeys && int(",
+	},
 }

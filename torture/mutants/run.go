@@ -288,34 +288,38 @@ func withoutLine(place string) string {
 // others, and failed and idle say why.
 func (r *runner) baseline(ctx context.Context, modes []string) (sound, failed, idle []string, err error) {
 	for _, mode := range modes {
-		fit := true
-		for n, work := range r.efforts(mode) {
-			seed := r.seed + uint64(n)
-			// The example counts first. The B+tree need not have what a mode is about.
-			for _, on := range []string{"", noMutant} {
-				o, err := r.mode(ctx, mode, on, seed, work)
-				switch {
-				case err != nil:
-					return nil, nil, nil, err
-				case o.how != "":
-					failed = append(failed, fmt.Sprintf("%s of %s fails without a mutant, and judges none: seed %d, work %d: %s", mode, engineOf(on), seed, work, o.how))
-				case o.idle != "" && on == "":
-					idle = append(idle, fmt.Sprintf("%s judges no mutant: %s", mode, o.idle))
-				}
-				if o.how != "" || o.idle != "" && on == "" {
-					fit = false
-					break
-				}
-			}
-			if !fit {
-				break
-			}
-		}
-		if fit {
+		fails, does, err := r.unmutated(ctx, mode)
+		switch {
+		case err != nil:
+			return nil, nil, nil, err
+		case fails != "":
+			failed = append(failed, fails)
+		case does != "":
+			idle = append(idle, does)
+		default:
 			sound = append(sound, mode)
 		}
 	}
 	return sound, failed, idle, nil
+}
+
+// unmutated is baseline of one mode: why it fails, or what it does not do.
+func (r *runner) unmutated(ctx context.Context, mode string) (fails, does string, err error) {
+	for n, work := range r.efforts(mode) {
+		seed := r.seed + uint64(n)
+		for _, on := range []string{"", noMutant} {
+			o, err := r.mode(ctx, mode, on, seed, work)
+			switch {
+			case err != nil:
+				return "", "", err
+			case o.how != "":
+				return fmt.Sprintf("%s of %s fails without a mutant, and judges none: seed %d, work %d: %s", mode, engineOf(on), seed, work, o.how), "", nil
+			case o.idle != "" && on == "": // the B+tree need not have what a mode is about
+				return "", fmt.Sprintf("%s judges no mutant: %s", mode, o.idle), nil
+			}
+		}
+	}
+	return "", "", nil
 }
 
 // noMutant is the name of none, under which the copy-on-write B+tree runs.

@@ -172,6 +172,7 @@ type Injection struct {
 	off   bool
 	free  chan struct{} // closed by Release
 	open  bool          // Release was called
+	met   chan struct{} // closed when it fires first
 }
 
 // Inject makes the disk fail from now on as f says. Of several faults that a call
@@ -186,7 +187,7 @@ func (d *Disk) Inject(f Fault) *Injection {
 	if f.To == "" && f.Shift == 0 {
 		f.Shift = pageSize
 	}
-	i := &Injection{s: d.s, fault: f, free: make(chan struct{})}
+	i := &Injection{s: d.s, fault: f, free: make(chan struct{}), met: make(chan struct{})}
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
 	d.s.faults = append(d.s.faults, i)
@@ -199,6 +200,9 @@ func (i *Injection) Fired() int {
 	defer i.s.mu.Unlock()
 	return i.fired
 }
+
+// Met returns a channel that is closed when the fault changes its first call.
+func (i *Injection) Met() <-chan struct{} { return i.met }
 
 // Release lets the calls go on that hang, and lets no further one hang.
 func (i *Injection) Release() {
@@ -258,7 +262,9 @@ func (i *Injection) due(op Op, path string) bool {
 
 // fire counts and records that the fault changes a call.
 func (i *Injection) fire(op Op, path string) {
-	i.fired++
+	if i.fired++; i.fired == 1 {
+		close(i.met)
+	}
 	i.s.record(event{Event: Event{Kind: EventFault, Path: path, Label: i.fault.Effect.String() + " at " + op.String()}})
 }
 

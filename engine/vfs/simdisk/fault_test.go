@@ -370,9 +370,7 @@ func TestKill(t *testing.T) {
 	hang := d.Inject(simdisk.Fault{Op: simdisk.OpSync, Effect: simdisk.Hang})
 	hung := make(chan error)
 	go func() { hung <- f.Sync() }()
-	for hang.Fired() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	<-hang.Met()
 	next := d.Kill()
 	if err := <-hung; !errors.Is(err, simdisk.ErrKilled) {
 		t.Errorf("what hung: %v", err)
@@ -518,9 +516,7 @@ func TestDevices(t *testing.T) {
 		_, err := files[0].WriteAt([]byte("!!"), 5, vfs.Plain)
 		hung <- err
 	}()
-	for hang.Fired() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	<-hang.Met()
 	must(t, d.Vanish("/m/one"))
 	if err := <-hung; !errors.Is(err, syscall.EIO) {
 		t.Errorf("what hung: %v", err)

@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/providers/cowbtree"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/drivertest"
-	"github.com/orbit-persistence/orbit/providers/cowbtree"
 	"go.uber.org/goleak"
 )
 

@@ -24,6 +24,13 @@ func (s casOnly) Capabilities() driver.Capabilities {
 	}
 }
 
+func (s casOnly) Get(ctx context.Context, key []byte) (driver.Entry, error) {
+	if err := s.Capabilities().Limits.CheckKey("get", key); err != nil {
+		return driver.Entry{}, err
+	}
+	return s.Store.Get(ctx, key)
+}
+
 func (s casOnly) Put(ctx context.Context, key, value []byte, o driver.PutOptions) (driver.Revision, error) {
 	c := s.Capabilities()
 	if err := c.CheckPut(key, value, o); err != nil {

@@ -94,6 +94,9 @@ var listCases = []Case{
 					break
 				}
 			}
+			if n != 100 {
+				s.failf("the list ends after %d of 150 entries", n)
+			}
 		}
 		s.ok(s.Close(), "close after a list that was left")
 	}},

@@ -191,8 +191,12 @@ var pointCases = []Case{
 					if err == nil {
 						_, err = s.Get(s.ctx, key)
 					}
-					for _, listErr := range s.List(s.ctx, driver.ListOptions{}) {
-						err = errors.Join(err, listErr)
+					if err == nil {
+						for _, err = range s.List(s.ctx, driver.ListOptions{}) {
+							if err != nil {
+								break
+							}
+						}
 					}
 					if err != nil {
 						results <- err

@@ -182,13 +182,15 @@ func TestCrashAtEveryStep(t *testing.T) {
 				})
 				victim.Close() // ends what it had left to do, which fails
 				lived := dying.Calls() < n
+				listed := map[string]string{}
 				name := fmt.Sprintf("killed at call %d, after=%t, first %s", n, after, first)
 				switch first {
 				case "list":
-					for _, err := range sound.List(t.Context(), driver.ListOptions{}) {
+					for e, err := range sound.List(t.Context(), driver.ListOptions{}) {
 						if err != nil {
 							t.Fatalf("%s: %v", name, err)
 						}
+						listed[string(e.Key)] = string(e.Value)
 					}
 				case "put":
 					put(t, sound, "d", "x")
@@ -213,6 +215,11 @@ func TestCrashAtEveryStep(t *testing.T) {
 				bv, _ := get(t, sound, "b")
 				cv, _ := get(t, sound, "c")
 				state := av + " " + bv + " " + cv
+				for key, now := range map[string]string{"a": av, "b": bv, "c": cv} {
+					if was, ok := listed[key]; len(listed) > 0 && (ok != (now != "-") || ok && was != now) {
+						t.Fatalf("%s: a list shows %s as %q, and a get after it %q", name, key, was, now)
+					}
+				}
 				if state != "old old -" && state != "new - new" {
 					t.Fatalf("%s: half of it is there: %s", name, state)
 				}

@@ -86,6 +86,10 @@ func allowed(path string) []string {
 		return []string{"engine"}
 	case within(path, "engine"):
 		return []string{"engine"}
+	case within(path, "providers/drivertest"):
+		return []string{"providers/driver", "engine", "check"}
+	case path == "providers/driver":
+		return []string{"engine"}
 	case within(path, "providers"):
 		return []string{"providers", "engine"}
 	case within(path, "bench"):
@@ -116,7 +120,7 @@ func forbidden(from, to string) string {
 		return fmt.Sprintf("it may import only %q", allowed(from))
 	}
 	switch {
-	case to == "engine/enginetest" || to == "engine/vfs/vfstest":
+	case to == "engine/enginetest" || to == "engine/vfs/vfstest" || to == "providers/drivertest":
 		return "a conformance suite is for tests"
 	case within(from, "engine") && isEngine(to) && !within(from, to):
 		return "engines do not know each other"
@@ -124,6 +128,8 @@ func forbidden(from, to string) string {
 		return "the log stands on vfs"
 	case withinAny(to, "bench", "torture") && !withinAny(from, "bench", "torture", "cmd"):
 		return "only cmd and tests stand on it"
+	case isProvider(to) && within(from, "providers") && from != "providers/all":
+		return "a user who imports one provider links no other"
 	case within(from, "providers") && isEngine(to) && from != "providers/local" && filepath.Base(from) != filepath.Base(to) && !thin[from+" "+to]:
 		return "a provider reaches an engine through its own thin package"
 	}
@@ -136,6 +142,12 @@ var thin = map[string]bool{
 	"providers/pebble engine/pebbledb": true,
 }
 
+// isProvider reports whether path is the package of a backend.
+func isProvider(path string) bool {
+	return withinAny(path, "providers/memory", "providers/cowbtree", "providers/lsm", "providers/flash", "providers/rocksdb", "providers/pebble",
+		"providers/s3", "providers/minio", "providers/azure", "providers/gcp", "providers/etcd", "providers/redis", "providers/kubernetes", "providers/composite")
+}
+
 func isEngine(path string) bool {
 	return !strings.Contains(path, "/internal/") && withinAny(path, "engine/memory", "engine/cowbtree", "engine/lsm", "engine/flash", "engine/rocks", "engine/pebbledb", "engine/peers")
 }
@@ -146,6 +158,7 @@ func TestRulesCanFail(t *testing.T) {
 		{"engine", "engine/vfs"}, {"engine", "bench"}, {"check", "engine"}, {"engine/lsm", "bench"}, {"engine/lsm", "engine/memory"},
 		{"engine/lsm", "engine/enginetest"}, {"engine/vfs", "engine/wal"}, {"providers", "bench"}, {"providers/s3", "engine/lsm"},
 		{"engine/peers/lmdb", "engine/rocks"}, {"bench", "providers"}, {"providers/lease", "torture"},
+		{"providers", "providers/memory"}, {"providers/lease", "providers/pebble"}, {"providers/driver", "providers"}, {"providers", "providers/drivertest"},
 	} {
 		if forbidden(bad[0], bad[1]) == "" {
 			t.Errorf("%s may import %s, says the rule", bad[0], bad[1])
@@ -154,6 +167,7 @@ func TestRulesCanFail(t *testing.T) {
 	for _, good := range [][2]string{
 		{"engine/lsm", "engine"}, {"engine/lsm", "engine/wal"}, {"providers/lsm", "engine/lsm"}, {"providers/local", "engine"},
 		{"bench", "engine/memory"}, {"cmd/orbit-cli", "bench"}, {"providers/rocksdb", "engine/rocks"},
+		{"providers/all", "providers/s3"}, {"providers/drivertest", "check"}, {"providers", "providers/intent"},
 	} {
 		if why := forbidden(good[0], good[1]); why != "" {
 			t.Errorf("%s may not import %s, says the rule: %s", good[0], good[1], why)
@@ -322,5 +336,39 @@ func run(t *testing.T, env []string, name string, args ...string) {
 	out, err := cmd.CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("%s %s: %v\n%s", name, strings.Join(args[:min(len(args), 6)], " "), err, out)
+	}
+}
+
+// TestOneProviderLinksItsOwn: whoever imports a provider links its dependencies and no
+// other's, and the portable layer links none.
+func TestOneProviderLinksItsOwn(t *testing.T) {
+	foreign := map[string][]string{ // what only the provider of that name may link
+		"memory": {"pierrec/lz4", module + "/engine/memory"}, "cowbtree": {module + "/engine/cowbtree", "pierrec/lz4"},
+		"pebble": {"cockroachdb/pebble"}, "rocksdb": {"grocksdb"}, "prometheus": {"prometheus/client_golang"},
+		"s3": {"aws-sdk-go"},
+	}
+	for _, name := range []string{"", "/driver", "/local", "/intent", "/lease", "/node", "/memory", "/cowbtree", "/rocksdb", "/pebble", "/prometheus"} {
+		cmd := exec.Command("go", "list", "-deps", "-tags", "rocksdb", "./providers"+name)
+		cmd.Dir = root
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go list: %v%s", err, stderrOf(err))
+		}
+		deps := string(out)
+		own := foreign[strings.TrimPrefix(name, "/")]
+		for of, libraries := range foreign {
+			for _, library := range libraries {
+				// Pebble brings Prometheus's client along, and engines share libraries.
+				allowed := slices.Contains(own, library) || of == "prometheus" && name == "/pebble"
+				if !allowed && strings.Contains(deps, library) {
+					t.Errorf("providers%s links %s, which is %s's", name, library, of)
+				}
+			}
+		}
+		for _, library := range own {
+			if !strings.Contains(deps, library) {
+				t.Errorf("providers%s does not link %s; the rule looks for nothing", name, library)
+			}
+		}
 	}
 }

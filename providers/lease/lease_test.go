@@ -16,12 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/drivertest"
 	"github.com/orbit-persistence/orbit/providers/lease"
 	"github.com/orbit-persistence/orbit/providers/memory"
 	"github.com/orbit-persistence/orbit/providers/node"
+	"github.com/orbit-persistence/orbit/providers/pebble"
 	"go.uber.org/goleak"
 )
 
@@ -118,6 +120,13 @@ func TestDirectory(t *testing.T) {
 		for i, k := range []lease.Key{lease.Int32Key(42), lease.Int64Key(42), lease.NoKey(), lease.StringKey("")} {
 			_, err := d.Get(ctx, lease.Reference{Type: "Player", Key: k})
 			wants(t, fmt.Sprint("key ", i), err, driver.ErrNotFound)
+		}
+		number := lease.Lease{Reference: lease.Reference{Type: "N", Key: lease.Int64Key(42)}, Node: one}
+		ok(t, d.Store(ctx, number))
+		_, err = d.Get(ctx, lease.Reference{Type: "N", Key: lease.Int32Key(42)})
+		wants(t, "a number of another size", err, driver.ErrNotFound)
+		if was, err := d.Remove(ctx, number.Reference); !was || err != nil {
+			t.Errorf("remove: %t, %v", was, err)
 		}
 		_, err = d.Get(ctx, lease.Reference{Type: "Playe", Key: lease.StringKey("r42")})
 		wants(t, "another type", err, driver.ErrNotFound)
@@ -485,10 +494,10 @@ func TestOneHolder(t *testing.T) {
 			defer reader.Close()
 			go func() {
 				defer close(watched)
-				for {
+				for stopped, more := false, true; more; more = !stopped {
 					select {
 					case <-stop:
-						return
+						stopped = true // and look once more
 					default:
 					}
 					e, err := reader.Get(context.Background(), []byte("protected"))
@@ -572,6 +581,56 @@ func BenchmarkGet(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkStore stores leases over Pebble, acknowledged from memory, by one client.
+func BenchmarkStore(b *testing.B) {
+	c := pebble.Defaults()
+	c.DataDir, c.Durability = b.TempDir(), engine.Memory
+	s, err := pebble.Open(b.Context(), c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	d := lease.New(provider(b, s), lease.Options{})
+	l := func(i int) lease.Lease {
+		return lease.Lease{
+			Reference: lease.Reference{Type: fmt.Sprint("Type", i%20), Key: lease.StringKey(fmt.Sprintf("actor-%08d", i))},
+			Node:      node.ID{Namespace: "default", Key: fmt.Sprint("node-", i%5)}, ExpiresAt: time.Now().Add(time.Hour),
+		}
+	}
+	const n = 200_000
+	b.Run("new", func(b *testing.B) {
+		i := 0
+		for ; b.Loop(); i++ {
+			if err := d.Store(b.Context(), l(i)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	bulk := make([]lease.Lease, n)
+	for i := range bulk {
+		bulk[i] = l(10_000_000 + i)
+	}
+	b.Run("bulk", func(b *testing.B) {
+		leases := bulk
+		for i := 0; b.Loop(); i++ {
+			for j := range leases { // new ones each time
+				leases[j].Reference.Key = lease.StringKey(fmt.Sprintf("bulk-%d-%08d", i, j))
+			}
+			start := time.Now()
+			if err := d.StoreBulk(b.Context(), leases); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(n)/time.Since(start).Seconds(), "leases/s")
+		}
+	})
+	b.Run("renew", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			if err := d.Store(b.Context(), bulk[i*7919%n]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func fill(b *testing.B, d *lease.Directory, n int) []lease.Reference {

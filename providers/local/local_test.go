@@ -252,12 +252,17 @@ func TestCancelledWhileWaiting(t *testing.T) {
 	first := make(chan error)
 	go func() { _, err := s.Put(context.Background(), []byte("k"), nil, driver.PutOptions{}); first <- err }()
 	<-h.held
-	ctx, cancel := context.WithCancel(t.Context())
+	cancelled, cancel := context.WithCancel(t.Context())
+	// A write asks for Done when it begins to wait, and not before.
+	waits := make(chan struct{}, 2)
+	ctx := noticed{cancelled, waits}
 	waiters := make(chan error)
 	go func() { waiters <- s.Delete(ctx, []byte("k"), driver.DeleteOptions{}) }()
 	go func() {
 		waiters <- s.(driver.Committer).Commit(ctx, &driver.Commit{Ranges: []driver.RangeRead{{}}, Writes: []driver.Write{{Key: []byte("l")}}})
 	}()
+	<-waits
+	<-waits
 	cancel()
 	for range 2 {
 		if err := <-waiters; !errors.Is(err, context.Canceled) {
@@ -270,9 +275,25 @@ func TestCancelledWhileWaiting(t *testing.T) {
 		t.Error(err)
 	}
 	// No lock is left behind.
-	if err := s.(driver.Committer).Commit(t.Context(), &driver.Commit{Ranges: []driver.RangeRead{{Options: driver.ListOptions{Prefix: []byte("x")}}}, Writes: []driver.Write{{Key: []byte("k"), Delete: true}}}); err != nil {
+	all, end := context.WithTimeout(t.Context(), 10*time.Second)
+	defer end()
+	if err := s.(driver.Committer).Commit(all, &driver.Commit{Ranges: []driver.RangeRead{{Options: driver.ListOptions{Prefix: []byte("x")}}}, Writes: []driver.Write{{Key: []byte("k"), Delete: true}}}); err != nil {
 		t.Error(err)
 	}
+}
+
+// noticed is a context that tells when somebody waits for its end.
+type noticed struct {
+	context.Context
+	waits chan struct{}
+}
+
+func (n noticed) Done() <-chan struct{} {
+	select {
+	case n.waits <- struct{}{}:
+	default:
+	}
+	return n.Context.Done()
 }
 
 // holding is an engine that holds a commit.

@@ -21,10 +21,12 @@
 package lease
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,6 +66,8 @@ type Options struct {
 type Directory struct {
 	p *providers.Provider
 	o Options
+
+	hints hints
 
 	mu sync.Mutex // guards seen
 	// seen is what Acquire has seen of leases that others hold, where the backend has
@@ -153,15 +157,28 @@ func writes(r Reference, from *stored, to *record) []driver.Write {
 func (d *Directory) swap(ctx context.Context, r Reference, from *stored, to *record) error {
 	w := writes(r, from, to)
 	if len(w) == 1 && to != nil {
-		_, err := d.p.Put(ctx, w[0].Key, w[0].Value, providers.PutOptions{IfRevision: from.revision, IfAbsent: from.revision.IsZero()})
+		revision, err := d.p.Put(ctx, w[0].Key, w[0].Value, providers.PutOptions{IfRevision: from.revision, IfAbsent: from.revision.IsZero()})
+		if err == nil {
+			d.hints.put(r, stored{*to, revision})
+		}
 		return err
 	}
 	return d.p.Commit(ctx, &driver.Commit{Reads: []driver.Read{{Key: w[0].Key, Revision: from.revision}}, Writes: w})
 }
 
 // change reads a record, lets f say what becomes of it, and swaps, again and again
-// until nobody was in between. f returns false to leave it.
+// until nobody was in between. f returns false to leave it. A hint goes before the
+// first reading: it counts if f acts on it, and the swap then succeeds.
 func (d *Directory) change(ctx context.Context, op string, r Reference, f func(from *stored) (to *record, do bool, err error)) error {
+	if hint, ok := d.hints.take(r); ok {
+		if to, do, err := f(&hint); err == nil && do {
+			if err = d.swap(ctx, r, &hint, to); err == nil {
+				return nil
+			} else if !errors.Is(err, driver.ErrConflict) || errors.Is(err, driver.ErrOutcomeUnknown) {
+				return fmt.Errorf("%s lease of %s: %w", op, r, err)
+			}
+		}
+	}
 	for {
 		from, err := d.load(ctx, r)
 		if err != nil {
@@ -416,32 +433,41 @@ func (d *Directory) RemoveBulk(ctx context.Context, refs []Reference) (int, erro
 // bulk changes many records, in commits of what the provider takes.
 func (d *Directory) bulk(ctx context.Context, n int, ref func(i int) Reference, to func(i int, from *stored) (*record, bool)) error {
 	size := max(1, min(bulkSize, d.p.Capabilities().Limits.MaxCommitWrites/3))
+	// In the order of their keys: neighbours are read and written for less.
+	all := make([]bulkItem, n)
+	for i := range all {
+		all[i] = bulkItem{leaseKey(ref(i)), i}
+	}
+	slices.SortStableFunc(all, func(a, b bulkItem) int { return bytes.Compare(a.key, b.key) })
 	for from := 0; from < n; {
 		// A commit changes each key once: a reference that comes again begins another.
-		keys := make([][]byte, 0, size)
-		once := make(map[Reference]struct{}, size)
-		i := from
-		for ; i < n && len(keys) < size; i++ {
-			r := ref(i)
-			if _, twice := once[r]; twice {
-				break
-			}
-			once[r] = struct{}{}
-			keys = append(keys, leaseKey(r))
+		end := from + 1
+		for end < n && end-from < size && !bytes.Equal(all[end].key, all[end-1].key) {
+			end++
 		}
-		err := d.bulkCommit(ctx, from, keys, ref, to)
+		err := d.bulkCommit(ctx, all[from:end], ref, to)
 		if errors.Is(err, driver.ErrConflict) && !errors.Is(err, driver.ErrOutcomeUnknown) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("bulk of leases, from the %d-th: %w", from, err)
+			return fmt.Errorf("bulk of leases: %w", err)
 		}
-		from = i
+		from = end
 	}
 	return ctx.Err()
 }
 
-func (d *Directory) bulkCommit(ctx context.Context, first int, keys [][]byte, ref func(i int) Reference, to func(i int, from *stored) (*record, bool)) error {
+// bulkItem is one key of a bulk, with its place in what the caller gave.
+type bulkItem struct {
+	key []byte
+	at  int
+}
+
+func (d *Directory) bulkCommit(ctx context.Context, items []bulkItem, ref func(i int) Reference, to func(i int, from *stored) (*record, bool)) error {
+	keys := make([][]byte, len(items))
+	for j := range items {
+		keys[j] = items[j].key
+	}
 	entries, err := d.p.GetMany(ctx, keys)
 	if err != nil {
 		return err
@@ -454,12 +480,12 @@ func (d *Directory) bulkCommit(ctx context.Context, first int, keys [][]byte, re
 				return err
 			}
 		}
-		record, do := to(first+j, &s)
+		record, do := to(items[j].at, &s)
 		if !do {
 			continue
 		}
 		m.Reads = append(m.Reads, driver.Read{Key: keys[j], Revision: s.revision})
-		m.Writes = append(m.Writes, writes(ref(first+j), &s, record)...)
+		m.Writes = append(m.Writes, writes(ref(items[j].at), &s, record)...)
 	}
 	return d.p.Commit(ctx, m)
 }

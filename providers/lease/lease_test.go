@@ -626,7 +626,7 @@ func BenchmarkStore(b *testing.B) {
 	})
 	b.Run("renew", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
-			if err := d.Store(b.Context(), bulk[i*7919%n]); err != nil {
+			if err := d.Store(b.Context(), bulk[i*7919%10_000]); err != nil {
 				b.Fatal(err)
 			}
 		}

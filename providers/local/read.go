@@ -25,7 +25,12 @@ func (s *Store) get(ctx context.Context, from engine.Reader, key []byte) (driver
 	if len(key) == 0 || len(key) > s.caps.Limits.MaxKeyBytes {
 		return driver.Entry{}, s.caps.Limits.CheckKey("get", key)
 	}
+	h := s.known.hash(key)
+	begun := s.known.reading(h)
 	r, err := s.lookup(from, key)
+	if from == engine.Reader(s.engine) && (err == nil || err == driver.ErrNotFound) {
+		s.known.note(h, begun, &r)
+	}
 	if err != nil {
 		return driver.Entry{}, driver.KeyError("get", key, err)
 	}
@@ -51,8 +56,14 @@ func (s *Store) lookup(from engine.Reader, key []byte) (row, error) {
 	return r, nil
 }
 
-// revisionOf returns the revision of a key, 0 if it is not there.
+// revisionOf returns the revision of a key whose lock is held, 0 if it is not there.
 func (s *Store) revisionOf(key []byte) (uint64, error) {
+	if r, ok := s.known.of(s.known.hash(key)); ok {
+		if !s.alive(&r) {
+			return 0, nil
+		}
+		return r.revision, nil
+	}
 	r, err := s.lookup(s.engine, key)
 	if errors.Is(err, driver.ErrNotFound) {
 		return 0, nil

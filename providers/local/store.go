@@ -46,6 +46,7 @@ type Store struct {
 	caps     driver.Capabilities
 	now      func() time.Time
 	locks    *locks
+	known    *known
 	work     sync.Pool // of *work
 	occupied *occupied // nil without limits
 
@@ -79,7 +80,8 @@ func open(ctx context.Context, e engine.Engine, o Options) (*Store, error) {
 	if err := engine.CheckDurability(traits.Durability, o.Durability); err != nil {
 		return nil, err
 	}
-	s := &Store{engine: e, options: o, locks: newLocks(), now: o.Now}
+	s := &Store{engine: e, options: o, locks: newLocks(), known: new(known), now: o.Now}
+	s.known.seed = s.locks.seed // a key's part is its lock's
 	s.multi, _ = e.(engine.MultiGetter)
 	s.strong, _ = traits.Durability.Strongest()
 	s.work.New = func() any { return new(work) }

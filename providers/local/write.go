@@ -90,11 +90,23 @@ func (s *Store) write(ctx context.Context, writes []driver.Write) (uint64, error
 			return 0, err
 		}
 	}
+	for i := range writes {
+		s.known.forget(s.known.hash(writes[i].Key))
+	}
 	if err := s.engine.Apply(ctx, &k.batch, s.options.Durability); err != nil {
 		if s.occupied != nil {
 			s.occupied.giveBack(change)
 		}
 		return 0, outcome(err)
+	}
+	for i := range writes {
+		if w := &writes[i]; w.TTL == 0 {
+			r := row{revision: revision}
+			if w.Delete {
+				r.revision = 0
+			}
+			s.known.written(s.known.hash(w.Key), r)
+		}
 	}
 	return revision, nil
 }
@@ -357,6 +369,7 @@ func (s *Store) expire(ctx context.Context, expiry []byte, now int64) (bool, err
 	case !errors.Is(err, engine.ErrNotFound):
 		return false, err
 	}
+	s.known.forget(s.known.hash(key))
 	if err := s.engine.Apply(ctx, &b, s.options.Durability); err != nil {
 		return false, outcome(err)
 	}

@@ -1,0 +1,79 @@
+package local
+
+import (
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+)
+
+// known remembers the newest revisions of keys that were read or written last, so that
+// a commit need not read again what it was told. A key is remembered by 64 bits of a
+// hash with a random seed.
+//
+// Who writes holds the lock of the key (see locks), begins by forgetting it, and notes
+// the new revision when that is applied. Who reads notes what it has read unless a
+// write of a key of the same lock has begun since it began to read: a note may be old
+// only while that write is under way, and who asks holds the lock, so that it is not.
+type known struct {
+	seed  maphash.Seed
+	parts [stripes]part
+}
+
+const slots = 64
+
+type part struct {
+	begun atomic.Uint64 // counts the writes that have begun
+
+	mu    sync.Mutex // guards what follows
+	slots [slots]slot
+}
+
+type slot struct {
+	hash     uint64
+	revision uint64 // 0: there is no row
+	expires  int64
+	used     bool
+}
+
+func (k *known) hash(key []byte) uint64 { return maphash.Bytes(k.seed, key) }
+
+// reading returns the count of writes, which is to be passed to note.
+func (k *known) reading(h uint64) uint64 { return k.parts[h%stripes].begun.Load() }
+
+// note remembers what a read that began at a count of writes has found.
+func (k *known) note(h, begun uint64, r *row) {
+	p := &k.parts[h%stripes]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.begun.Load() == begun {
+		p.slots[h/stripes%slots] = slot{h, r.revision, r.expires, true}
+	}
+}
+
+// forget begins a write of a key.
+func (k *known) forget(h uint64) {
+	p := &k.parts[h%stripes]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.begun.Add(1)
+	if s := &p.slots[h/stripes%slots]; s.hash == h {
+		s.used = false
+	}
+}
+
+// written remembers what a write has made of a key; nothing, of one that was deleted.
+func (k *known) written(h uint64, r row) {
+	p := &k.parts[h%stripes]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slots[h/stripes%slots] = slot{h, r.revision, r.expires, true}
+}
+
+// of returns what is known of a key whose lock is held.
+func (k *known) of(h uint64) (r row, ok bool) {
+	p := &k.parts[h%stripes]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.slots[h/stripes%slots]
+	return row{revision: s.revision, expires: s.expires}, s.used && s.hash == h
+}

@@ -187,13 +187,16 @@ func TestIndexIsExact(t *testing.T) {
 	both(t, func(t *testing.T, p *providers.Provider, d *lease.Directory, c *clock) {
 		random := rand.New(rand.NewPCG(1, 1))
 		model := map[lease.Reference]lease.Lease{}
+		// Two clients take turns, so that what one remembers is old.
+		clients := []*lease.Directory{d, lease.New(p, lease.Options{Now: c.Now})}
 		ref := func() lease.Reference {
 			return lease.Reference{Type: "T", Key: lease.Int64Key(int64(random.IntN(40)) - 20)}
 		}
 		some := func() lease.Lease {
 			return lease.Lease{Reference: ref(), Node: node.ID{Key: strconv.Itoa(1 + random.IntN(3))}}
 		}
-		for range 150 {
+		for range 300 {
+			d := clients[random.IntN(2)]
 			switch random.IntN(5) {
 			case 0, 1:
 				l := some()

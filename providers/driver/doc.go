@@ -38,7 +38,8 @@
 //   - ErrUnavailable says that nothing was applied; the caller may repeat.
 //   - ErrOutcomeUnknown says that it may or may not have been applied, now or
 //     later. Nothing above a store repeats such a write, because that could undo
-//     what another client wrote in between.
+//     what another client wrote in between. No error is of this kind and of one
+//     that says that nothing was applied.
 //   - A context that ends before a write is sent gives the context's error alone,
 //     and nothing was applied. Later, the error is ErrOutcomeUnknown too, unless
 //     the store waits for the outcome.

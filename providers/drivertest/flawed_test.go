@@ -634,6 +634,17 @@ var flaws = []flaw{
 			return s.base.Put(ctx, key, value, driver.PutOptions{})
 		}
 	}},
+	{"concurrent/phantoms", "a range is looked at before the lock", func(s *subject) {
+		s.commit = func(ctx context.Context, m *driver.Commit) error {
+			if err := s.base.Commit(ctx, &driver.Commit{Ranges: m.Ranges}); err != nil {
+				return err
+			}
+			time.Sleep(100 * time.Microsecond)
+			n := *m
+			n.Ranges = nil
+			return s.base.Commit(ctx, &n)
+		}
+	}},
 	{"concurrent/serializable", "write skew is let in", func(s *subject) {
 		s.commit = func(ctx context.Context, m *driver.Commit) error {
 			n := *m

@@ -215,7 +215,7 @@ func (t *tx) point(ctx context.Context) error {
 	status, settleErr := t.s.makeAborted(settle, t.id, t.timeout)
 	switch {
 	case settleErr != nil:
-		return errors.Join(err, settleErr)
+		return fmt.Errorf("%w; and asking did not help: %v", err, settleErr) //nolint // it is in doubt, whatever the asking met
 	case status == committed:
 		t.later(ctx, func(ctx context.Context) { t.finish(ctx) })
 		return nil

@@ -430,7 +430,7 @@ func (s *Store) BulkPut(ctx context.Context, writes []driver.Write) error {
 	})
 	if errors.Is(err, driver.ErrUnavailable) {
 		// Others may have been applied.
-		return fmt.Errorf("%w: %w", driver.ErrOutcomeUnknown, err)
+		return fmt.Errorf("%w: %v", driver.ErrOutcomeUnknown, err) //nolint // that nothing was applied must not be in the chain
 	}
 	return err
 }

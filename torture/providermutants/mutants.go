@@ -89,6 +89,12 @@ func All() []mutants.Mutant {
 			New:    "	if MUTANT { return notCommitted(err) }; settle, cancel := t.detached(ctx)\n",
 		},
 		{
+			Name: "intent/doubt-and-certainty", Class: mutants.Errors, File: intentCommit, Modes: intentTests,
+			Breaks: "a commit in doubt is told with a kind that says that nothing was applied, too",
+			Old:    "		return fmt.Errorf(\"%w; and asking did not help: %v\", err, settleErr)",
+			New:    "		return fmt.Errorf(PICK(\"%w; %w\", \"%w; and asking did not help: %v\"), err, settleErr)",
+		},
+		{
 			Name: "intent/put-over-an-intent", Class: mutants.Isolation, File: intentStore, Modes: intentTests,
 			Breaks: "a put takes the place of whatever is there",
 			Old:    "	case v.needed():\n		return s.base.Put(ctx, key, encodePlain(v), driver.PutOptions{IfRevision: at})\n",
@@ -125,6 +131,18 @@ func All() []mutants.Mutant {
 			Breaks: "a commit does not look at what was read",
 			Old:    "		if now != r.Revision.Number() || r.Revision.Tag() != \"\" {\n",
 			New:    "		if !MUTANT && (now != r.Revision.Number() || r.Revision.Tag() != \"\") {\n",
+		},
+		{
+			Name: "local/ranges-not-locked", Class: mutants.Isolation, File: localWrite, Modes: localTests,
+			Breaks: "a commit that has read a range does not keep others from it",
+			Old:    "			locked[i] = true\n		}\n	}\n	for {\n",
+			New:    "			locked[i] = locked[i] || !MUTANT\n		}\n	}\n	for {\n",
+		},
+		{
+			Name: "local/note-past-a-write", Class: mutants.Isolation, File: "providers/local/known.go", Modes: localTests,
+			Breaks: "a slow reader notes a revision that a write has replaced",
+			Old:    "	if p.begun.Load() == begun {\n",
+			New:    "	if MUTANT || p.begun.Load() == begun {\n",
 		},
 		{
 			Name: "local/fence-not-checked", Class: mutants.Isolation, File: localWrite, Modes: localTests,

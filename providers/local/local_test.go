@@ -310,3 +310,55 @@ func (h *holding) Apply(ctx context.Context, b *engine.Batch, d engine.Durabilit
 	}
 	return h.Engine.Apply(ctx, b, d)
 }
+
+// TestSlowReader: what a reader has read before a write, and notes after it, lets no
+// later condition hold that does not.
+func TestSlowReader(t *testing.T) {
+	h := &slow{Engine: memory.Open(), held: make(chan struct{}), release: make(chan struct{})}
+	s, err := over(t, h, local.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	old, err := s.Put(t.Context(), []byte("k"), []byte("old"), driver.PutOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.on.Store(true)
+	read := make(chan driver.Entry)
+	go func() {
+		e, err := s.Get(context.Background(), []byte("k"))
+		if err != nil {
+			t.Error(err)
+		}
+		read <- e
+	}()
+	<-h.held
+	h.on.Store(false)
+	if _, err := s.Put(t.Context(), []byte("k"), []byte("new"), driver.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	close(h.release)
+	if e := <-read; string(e.Value) != "old" || e.Revision != old {
+		t.Errorf("the slow reader has read %s", e.Value)
+	}
+	if _, err := s.Put(t.Context(), []byte("k"), []byte("lost update"), driver.PutOptions{IfRevision: old}); !errors.Is(err, driver.ErrConflict) {
+		t.Errorf("a put at the old revision: %v", err)
+	}
+}
+
+// slow is an engine whose gets can be held when they have read.
+type slow struct {
+	engine.Engine
+	on            atomic.Bool
+	held, release chan struct{}
+}
+
+func (h *slow) Get(key, dst []byte) ([]byte, error) {
+	value, err := h.Engine.Get(key, dst)
+	if h.on.Load() && string(key) == "k" {
+		close(h.held)
+		<-h.release
+	}
+	return value, err
+}

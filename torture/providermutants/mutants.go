@@ -177,8 +177,8 @@ func All() []mutants.Mutant {
 		{
 			Name: "local/expired-is-shown", Class: mutants.Isolation, File: localRead, Modes: localTests,
 			Breaks: "a get shows what has expired",
-			Old:    "	if !s.alive(&r) {\n",
-			New:    "	if !MUTANT && !s.alive(&r) {\n",
+			Old:    "	if !s.alive(&r) {\n		return row{}, driver.ErrNotFound\n",
+			New:    "	if !MUTANT && !s.alive(&r) {\n		return row{}, driver.ErrNotFound\n",
 		},
 		{
 			Name: "local/condition-without-the-lock", Class: mutants.Isolation, File: localWrite, Modes: localTests,

@@ -19,7 +19,8 @@ type known struct {
 	parts [stripes]part
 }
 
-const slots = 64
+// slots is how many keys of each lock are remembered; 2 MiB in all.
+const slots = 256
 
 type part struct {
 	begun atomic.Uint64 // counts the writes that have begun

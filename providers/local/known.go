@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// known remembers the newest revisions of keys that were read or written last, so that
-// a commit need not read again what it was told. A key is remembered by 64 bits of a
-// hash with a random seed.
+// known remembers the newest revisions of keys that were written last, or read many
+// at once, so that a commit need not read again what it was told. A key is remembered
+// by 64 bits of a hash with a random seed.
 //
 // Who writes holds the lock of the key (see locks), begins by forgetting it, and notes
 // the new revision when that is applied. Who reads notes what it has read unless a

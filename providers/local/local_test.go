@@ -327,11 +327,12 @@ func TestSlowReader(t *testing.T) {
 	h.on.Store(true)
 	read := make(chan driver.Entry)
 	go func() {
-		e, err := s.Get(context.Background(), []byte("k"))
+		entries, err := s.(driver.BatchGetter).GetMany(context.Background(), [][]byte{[]byte("k")})
 		if err != nil {
 			t.Error(err)
+			entries = make([]driver.Entry, 1)
 		}
-		read <- e
+		read <- entries[0]
 	}()
 	<-h.held
 	h.on.Store(false)

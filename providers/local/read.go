@@ -25,12 +25,7 @@ func (s *Store) get(ctx context.Context, from engine.Reader, key []byte) (driver
 	if len(key) == 0 || len(key) > s.caps.Limits.MaxKeyBytes {
 		return driver.Entry{}, s.caps.Limits.CheckKey("get", key)
 	}
-	h := s.known.hash(key)
-	begun := s.known.reading(h)
 	r, err := s.lookup(from, key)
-	if from == engine.Reader(s.engine) && (err == nil || err == driver.ErrNotFound) {
-		s.known.note(h, begun, &r)
-	}
 	if err != nil {
 		return driver.Entry{}, driver.KeyError("get", key, err)
 	}
@@ -76,14 +71,28 @@ func (s *Store) GetMany(ctx context.Context, keys [][]byte) ([]driver.Entry, err
 	entries := make([]driver.Entry, len(keys))
 	if s.multi == nil {
 		for i, key := range keys {
-			e, err := s.Get(ctx, key)
-			if err != nil && !errors.Is(err, driver.ErrNotFound) {
+			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			e.Key = key
-			entries[i] = e
+			if err := s.caps.Limits.CheckKey("get", key); err != nil {
+				return nil, err
+			}
+			// A commit of what many keys are read for is likely to follow; after a single
+			// get the note would cost more than it saves.
+			h := s.known.hash(key)
+			begun := s.known.reading(h)
+			r, err := s.lookup(s.engine, key)
+			switch {
+			case err == nil:
+				entries[i] = r.entry(key)
+			case errors.Is(err, driver.ErrNotFound):
+				entries[i].Key = key
+			default:
+				return nil, driver.KeyError("get", key, err)
+			}
+			s.known.note(h, begun, &r)
 		}
-		return entries, nil
+		return entries, ctx.Err()
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -76,6 +76,7 @@ func (e *Engine) inlineWork() {
 		for more := true; more; {
 			var err error
 			more, err = once(context.Background())
+			more = more && err == nil
 			e.tell(err, trouble)
 		}
 	}

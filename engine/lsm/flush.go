@@ -222,7 +222,10 @@ func (e *Engine) judge(err error) error {
 
 // harmless reports whether all is as before after an error of writing files.
 func harmless(err error) bool {
-	for _, kind := range []error{nil, engine.ErrNoSpace, engine.ErrCorrupt, context.Canceled, context.DeadlineExceeded} {
+	if err == nil {
+		return true
+	}
+	for _, kind := range []error{engine.ErrNoSpace, engine.ErrCorrupt, engine.ErrInvalid, engine.ErrTooLarge, engine.ErrClosed, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, kind) {
 			return true
 		}

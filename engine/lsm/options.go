@@ -54,7 +54,7 @@ const (
 	// MinCacheBytes is the smallest cache of blocks.
 	MinCacheBytes = 64 << 10
 	// MinMemtableBytes is the smallest memtable.
-	MinMemtableBytes = 16 << 10
+	MinMemtableBytes = 1 << 10
 
 	maxLevels = 16
 )

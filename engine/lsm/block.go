@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"math/bits"
 	"sort"
+	"unsafe"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/internal/prefetch"
 )
 
 // A block holds entries in the order of keys, and of one key the newest first. All
@@ -225,7 +227,7 @@ func (b block) record(at int) (suffix, value []byte, version uint64, kind entryK
 
 // get returns the newest version of a key that a reader at a version sees. add is what
 // the versions of the block are lower than what they mean.
-func (b block) get(key []byte, hash, at, add uint64) (value []byte, version uint64, kind entryKind, ok bool) {
+func (b block) get(key []byte, hash, seen, add uint64) (value []byte, version uint64, kind entryKind, ok bool) {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	n := b.count()
 	want := uint64(byte(hash>>56)) * ones
@@ -238,11 +240,13 @@ func (b block) get(key []byte, hash, at, add uint64) (value []byte, version uint
 			if j >= n {
 				break
 			}
-			suffix, value, version, kind := b.record(b.slot(n, j))
+			at := b.slot(n, j)
+			prefetch.Lines(unsafe.Pointer(&b[at]), 3)
+			suffix, value, version, kind := b.record(at)
 			if p := len(key) - len(suffix); p != b.prefixLen() || string(suffix) != string(key[p:]) || string(b.prefix(n)) != string(key[:p]) {
 				continue
 			}
-			if version += add; version <= at {
+			if version += add; version <= seen {
 				return value, version, kind, true
 			}
 		}

@@ -120,13 +120,17 @@ func (e *Engine) commit(ctx context.Context, b *engine.Batch, d engine.Durabilit
 			}
 		}
 	}
+	m := e.state.Load().mem
+	if b.Count() == 1 {
+		m.prefetch(b)
+	}
 	if sequence, err = e.log.Append(ctx, b.Encoded(), d); err != nil {
 		if errors.Is(err, engine.ErrReadOnly) {
 			err = e.fail(err)
 		}
 		return 0, err
 	}
-	version := e.addBatch(e.state.Load().mem, b, sequence)
+	version := e.addBatch(m, b, sequence)
 	b.SetSequence(version)
 	e.visible.Store(version)
 	e.counters.applied.Add(uint64(b.Size()))
@@ -257,7 +261,7 @@ func (e *Engine) stall(ctx context.Context) error {
 // replaceMemtable puts another empty memtable, with more room, in the place of one.
 // Under mu.
 func (e *Engine) replaceMemtable(st *state, need int64) error {
-	m, err := newMemtable(e.options.MemtableBytes, need)
+	m, err := e.newMemtable(need)
 	if err != nil {
 		return err
 	}
@@ -271,7 +275,7 @@ func (e *Engine) rotate(need int64) error {
 	if st.mem.empty() {
 		return nil
 	}
-	m, err := newMemtable(e.options.MemtableBytes, need)
+	m, err := e.newMemtable(need)
 	if err != nil {
 		return err
 	}

@@ -528,7 +528,7 @@ func (st *state) has(lower, upper []byte) bool {
 	if !st.mem.empty0() || len(st.queue) > 0 {
 		return true
 	}
-	for _, r := range append(append([]*run{}, st.levels.top...), st.levels.below...) {
+	for _, r := range st.levels.runs {
 		if len(r.overlap(lower, upper)) > 0 {
 			return true
 		}

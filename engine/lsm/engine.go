@@ -46,6 +46,8 @@ type Engine struct {
 	// state is what readers see, up to the version visible.
 	state   atomic.Pointer[state]
 	visible atomic.Uint64
+	// spare is the memory of a memtable that was, for the next one.
+	spare atomic.Pointer[memtable]
 
 	// mu puts commits in order, of the log and of the memtable alike. It guards all up
 	// to counters.
@@ -145,6 +147,7 @@ func (e *Engine) letGo() error {
 		e.releaseState(st)
 		e.domain.Wait()
 	}
+	e.spare.Swap(nil).free()
 	if e.log != nil {
 		errs = append(errs, e.log.Close())
 	}

@@ -7,10 +7,12 @@ import (
 	"math"
 	"math/bits"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/bits-and-blooms/bloom/v3"
 	"github.com/cespare/xxhash/v2"
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/internal/prefetch"
 )
 
 // FilterKind is which filter tables have. A table says for itself what it has.
@@ -90,11 +92,17 @@ func (b *blocked) add(hash uint64) {
 		bit := x & 511
 		x >>= 9
 		word := &line[bit>>6]
-		if old := *word; old&(1<<(bit&63)) == 0 {
-			atomic.StoreUint64(word, old|1<<(bit&63))
+		if raceEnabled {
+			atomic.StoreUint64(word, *word|1<<(bit&63))
+		} else {
+			// Words are written whole, and what is stored afterwards makes them seen.
+			*word |= 1 << (bit & 63)
 		}
 	}
 }
+
+// prefetch asks for the line of a key.
+func (b *blocked) prefetch(hash uint64) { prefetch.Line(unsafe.Pointer(&b.words[b.line(hash)])) }
 
 func (b *blocked) has(hash uint64) bool {
 	line := b.words[b.line(hash):][:filterLineWords:filterLineWords]

@@ -3,6 +3,8 @@ package lsm
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/lifetime"
@@ -17,9 +19,8 @@ type iterator struct {
 	options engine.IterOptions
 	// lower and upper bound the keys, with the number of their family.
 	lower, upper []byte
-	sources      []merged
-	order        []*merged
-	forward      bool
+	*parts
+	forward bool
 	// key and value are what it stands on; value may have to be fetched.
 	key     []byte
 	current *merged
@@ -27,7 +28,55 @@ type iterator struct {
 	seek    []byte
 	err     error
 	closed  bool
-	onClose func() error
+}
+
+// parts are what an iterator is made of that is worth keeping for the next one.
+type parts struct {
+	sources []merged
+	order   []*merged
+	mems    []memSource
+	runs    []runSource
+}
+
+var partsPool = sync.Pool{New: func() any { return new(parts) }}
+
+// reserve makes room for so many sources, so that they stay where they are.
+func (p *parts) reserve(mems, runs int) {
+	p.mems = slices.Grow(p.mems[:0], mems)
+	p.runs = slices.Grow(p.runs[:0], runs)
+	p.sources = slices.Grow(p.sources[:0], mems+runs)
+	p.order = slices.Grow(p.order[:0], mems+runs)
+}
+
+func (p *parts) add(s source, ranged bool) {
+	p.sources = append(p.sources, merged{source: s, e: s.entry(), index: len(p.sources), ranged: ranged})
+}
+
+func (p *parts) addMem(m *memtable, ranges *rangeSets, at uint64) {
+	p.mems = p.mems[:len(p.mems)+1]
+	s := &p.mems[len(p.mems)-1]
+	s.reset(m, ranges, at)
+	p.add(s, ranges != nil)
+}
+
+func (p *parts) addRun(r *run, at uint64) {
+	p.runs = p.runs[:len(p.runs)+1]
+	s := &p.runs[len(p.runs)-1]
+	s.reset(r, at)
+	p.add(s, r.ranged)
+}
+
+// giveBack lets go of what the parts are of.
+func (p *parts) giveBack() {
+	for i := range p.mems {
+		p.mems[i].forget()
+	}
+	for i := range p.runs {
+		p.runs[i].forget()
+	}
+	clear(p.sources)
+	clear(p.order[:cap(p.order)])
+	partsPool.Put(p)
 }
 
 // merged is a source in a merge.
@@ -63,34 +112,26 @@ func (e *Engine) iterate(f engine.FamilyID, o engine.IterOptions, at uint64) (en
 	it := &iterator{e: e, st: v.state, options: o}
 	it.family = len(appendPrefix(nil, f))
 	it.lower, it.upper = familyBounds(f, o.Lower, o.Upper)
-	it.sources = make([]merged, 0, 2+len(v.queue)+len(v.levels.top)+len(v.levels.below))
-	add := func(s source, ranged bool) {
-		it.sources = append(it.sources, merged{source: s, e: s.entry(), index: len(it.sources), ranged: ranged})
-	}
+	it.parts = partsPool.Get().(*parts)
+	it.reserve(1+len(v.queue), len(v.queue)+len(v.levels.runs))
 	addRun := func(r *run) {
 		if len(r.overlap(it.lower, it.upper)) > 0 {
-			s := newRunSource(r, v.at)
-			add(s, s.ranged)
+			it.addRun(r, v.at)
 		}
 	}
 	if !v.mem.empty0() {
-		add(newMemSource(v.mem, v.ranges, v.at), v.ranges != nil)
+		it.addMem(v.mem, v.ranges, v.at)
 	}
 	for _, q := range v.queue {
 		if q.mem != nil {
-			ranges := q.mem.ranges.Load()
-			add(newMemSource(q.mem, ranges, v.at), ranges != nil)
+			it.addMem(q.mem, q.mem.ranges.Load(), v.at)
 		} else {
 			addRun(q.run)
 		}
 	}
-	for _, r := range v.levels.top {
+	for _, r := range v.levels.runs {
 		addRun(r)
 	}
-	for _, r := range v.levels.below {
-		addRun(r)
-	}
-	it.order = make([]*merged, 0, len(it.sources))
 	return it, nil
 }
 
@@ -353,7 +394,8 @@ func (it *iterator) Close() error {
 	it.closed = true
 	it.stop()
 	it.e.releaseState(it.st)
-	it.sources, it.order = nil, nil
+	it.parts.giveBack()
+	it.parts = nil
 	if err := it.e.life.Drop(lifetime.Iterator); it.err == nil {
 		return err
 	}

@@ -17,6 +17,7 @@ type run struct {
 	id     uint64
 	tables []*table
 	index  separators // of the lower bounds
+	ranged bool       // some table has tombstones of ranges
 }
 
 func newRun(id uint64, tables []*table) *run {
@@ -26,6 +27,7 @@ func newRun(id uint64, tables []*table) *run {
 	for i, t := range tables {
 		keys = append(keys, t.lower...)
 		ends[i] = uint32(len(keys))
+		r.ranged = r.ranged || t.ranges > 0
 	}
 	r.index = newSeparators(keys, ends)
 	return r
@@ -79,6 +81,8 @@ type levels struct {
 	// levels, each of one run, each older than the one before.
 	top   []*run
 	below []*run
+	// runs are both, newest first, without those that are empty.
+	runs []*run
 	// files are those of all tables, values the value files.
 	files  map[uint64]*tableFile
 	values map[uint64]*valueFile
@@ -204,6 +208,12 @@ func (l *levels) apply(s *store, e *edit) (*levels, error) {
 			return nil, err
 		}
 		out.below[i] = r
+	}
+	out.runs = append(out.runs, out.top...)
+	for _, r := range out.below {
+		if len(r.tables) > 0 {
+			out.runs = append(out.runs, r)
+		}
 	}
 	if !e.reset {
 		for n, v := range l.values {

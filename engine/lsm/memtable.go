@@ -20,14 +20,43 @@ type memtable struct {
 	holds atomic.Int64
 }
 
-// newMemtable makes one that is full at a size, and has room for some more.
-func newMemtable(bytes, room int64) (*memtable, error) {
-	t, err := newTrie(max(bytes+bytes/8+64<<10, room+64))
+// arenaBytes is the memory of a memtable that is full at a size, with room for some more.
+func arenaBytes(bytes int64) int64 { return bytes + bytes/8 + 64<<10 }
+
+// newMemtable makes a memtable, with at least so much room.
+func (e *Engine) newMemtable(room int64) (*memtable, error) {
+	bytes := e.options.MemtableBytes
+	if room+64 <= arenaBytes(bytes) {
+		if spare := e.spare.Swap(nil); spare != nil {
+			clear(spare.filter.words)
+			return &memtable{trie: trieIn(spare.trie.memory), filter: spare.filter}, nil
+		}
+	}
+	t, err := newTrie(max(arenaBytes(bytes), room+64))
 	if err != nil {
 		return nil, err
 	}
-	// Entries of 64 bytes and more have ten bits and more of the filter.
+	// Entries of 100 bytes and more have ten bits of the filter and more.
 	return &memtable{trie: t, filter: newBlocked(int(max(bytes, room)/100)+1, 10)}, nil
+}
+
+// releaseMemtable gives up a hold. The memory is kept for another one.
+func (e *Engine) releaseMemtable(m *memtable) {
+	if m.holds.Add(-1) > 0 {
+		return
+	}
+	if int64(len(m.trie.data)) == arenaBytes(e.options.MemtableBytes) {
+		m = e.spare.Swap(m)
+	}
+	m.free()
+}
+
+// free gives back the memory of a memtable that nobody has; nil has none.
+func (m *memtable) free() {
+	if m != nil {
+		// It fails for memory alone that was released before.
+		_ = m.trie.memory.Release()
+	}
 }
 
 // bytes is the memory that is in use.
@@ -41,6 +70,17 @@ func (m *memtable) put(key, value []byte, version uint64, kind entryKind) {
 	m.filter.add(hashOf(key))
 	m.data += int64(len(key) + len(value))
 	m.note(version)
+}
+
+// prefetch asks for the memory that the one change of a batch will come to, while the log
+// is being written.
+func (m *memtable) prefetch(b *engine.Batch) {
+	for op := range b.Ops() {
+		var buf [shortKey + maxPrefix]byte
+		key := append(appendPrefix(buf[:0], op.Family), op.Key...)
+		m.filter.prefetch(hashOf(key))
+		m.trie.prefetch(key)
+	}
 }
 
 // deleteRange adds a tombstone. See rangeSets.with.

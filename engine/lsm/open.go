@@ -63,7 +63,7 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := newMemtable(e.options.MemtableBytes, 0)
+	m, err := e.newMemtable(0)
 	if err != nil {
 		return err
 	}

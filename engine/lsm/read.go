@@ -69,9 +69,10 @@ func (e *Engine) lookUp(v *view, key, dst []byte) ([]byte, error) {
 		m, ranges := st.mem, v.ranges
 		if i >= 0 {
 			if st.queue[i].run != nil {
-				out, done, err := e.lookInRun(st, st.queue[i].run, key, hash, at, dst)
-				if done {
-					return out, err
+				if t := st.queue[i].run.find(key); t != nil {
+					if out, done, err := e.lookInTable(st, t, key, hash, at, dst); done {
+						return out, err
+					}
 				}
 				continue
 			}
@@ -92,28 +93,28 @@ func (e *Engine) lookUp(v *view, key, dst []byte) ([]byte, error) {
 		}
 		return append(dst, m.trie.recordValue(r)...), nil
 	}
-	for _, r := range st.levels.top {
-		if out, done, err := e.lookInRun(st, r, key, hash, at, dst); done {
-			return out, err
+	// All filters are asked for before the first is looked at.
+	var near [16]*table
+	tables := near[:0]
+	for _, r := range st.levels.runs {
+		if t := r.find(key); t != nil {
+			if reader := t.shared.reader.Load(); reader != nil && reader.blocked != nil {
+				reader.blocked.prefetch(hash)
+			}
+			tables = append(tables, t)
 		}
 	}
-	for _, r := range st.levels.below {
-		if len(r.tables) == 0 {
-			continue
-		}
-		if out, done, err := e.lookInRun(st, r, key, hash, at, dst); done {
+	for _, t := range tables {
+		if out, done, err := e.lookInTable(st, t, key, hash, at, dst); done {
 			return out, err
 		}
 	}
 	return dst, engine.ErrNotFound
 }
 
-// lookInRun looks for a key in a run; done says that what it found settles the matter.
-func (e *Engine) lookInRun(st *state, r *run, key []byte, hash, at uint64, dst []byte) (out []byte, done bool, err error) {
-	t := r.find(key)
-	if t == nil {
-		return dst, false, nil
-	}
+// lookInTable looks for a key, which is within the bounds of a table, there; done says that
+// what it found settles the matter.
+func (e *Engine) lookInTable(st *state, t *table, key []byte, hash, at uint64, dst []byte) (out []byte, done bool, err error) {
 	var cover uint64
 	if t.ranges > 0 {
 		reader, err := t.open()
@@ -220,7 +221,7 @@ func (e *Engine) changedSince(st *state, key, lower, upper []byte, at uint64) (b
 			return changed, err
 		}
 	}
-	for _, r := range append(append([]*run{}, st.levels.top...), st.levels.below...) {
+	for _, r := range st.levels.runs {
 		if changed, err := inRun(r); changed || err != nil {
 			return changed, err
 		}

@@ -27,9 +27,13 @@ type memSource struct {
 	e      entry
 }
 
-func newMemSource(m *memtable, ranges *rangeSets, at uint64) *memSource {
-	return &memSource{m: m, ranges: ranges, at: at, c: trieCursor{t: m.trie}}
+// reset makes it one of a memtable.
+func (s *memSource) reset(m *memtable, ranges *rangeSets, at uint64) {
+	*s = memSource{m: m, ranges: ranges, at: at, c: trieCursor{t: m.trie, stack: s.c.stack}}
 }
+
+// forget lets go of all but memory for the next one.
+func (s *memSource) forget() { *s = memSource{c: trieCursor{stack: s.c.stack}} }
 
 func (s *memSource) entry() *entry { return &s.e }
 func (s *memSource) err() error    { return nil }
@@ -107,12 +111,17 @@ type runSource struct {
 	failure  error
 }
 
-func newRunSource(r *run, at uint64) *runSource {
-	s := &runSource{run: r, at: at, table: -1}
-	for _, t := range r.tables {
-		s.ranged = s.ranged || t.ranges > 0
-	}
-	return s
+// reset makes it one of a run.
+func (s *runSource) reset(r *run, at uint64) {
+	s.forget()
+	s.run, s.at, s.ranged = r, at, r.ranged
+}
+
+// forget lets go of all but memory for the next one.
+func (s *runSource) forget() {
+	back := s.back
+	*s = runSource{table: -1, c: tableCursor{memory: s.c.memory, key: s.c.key}}
+	s.back.key, s.back.value = back.key[:0], back.value[:0]
 }
 
 func (s *runSource) entry() *entry { return &s.e }

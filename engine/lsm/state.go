@@ -93,13 +93,6 @@ func (e *Engine) releaseState(st *state) {
 	})
 }
 
-func (e *Engine) releaseMemtable(m *memtable) {
-	if m.holds.Add(-1) == 0 {
-		// It can fail for memory that was released already alone.
-		_ = m.trie.release()
-	}
-}
-
 // releaseFile gives up a hold of the file of a table. It is called when nobody reads
 // any more that gave up a hold before.
 func (e *Engine) releaseFile(f *tableFile) {

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/checksum"
+	"github.com/orbit-persistence/orbit/engine/internal/prefetch"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 )
 
@@ -186,7 +188,9 @@ func (p place) to(offset int64) place {
 
 // decodeIndex reads the index of blocks that end at an offset.
 func (r *tableReader) decodeIndex(p []byte, end int64) error {
-	bad := func(what string) error { return fmt.Errorf("%w: index of %d bytes: %s", engine.ErrCorrupt, len(p), what) }
+	bad := func(what string) error {
+		return fmt.Errorf("%w: index of %d bytes: %s", engine.ErrCorrupt, len(p), what)
+	}
 	if len(p) < 4 {
 		return bad("no count")
 	}
@@ -371,6 +375,8 @@ func (t *table) get(key []byte, hash, at uint64) (e entry, done *buffers, err er
 	if err != nil {
 		return e, nil, err
 	}
+	// The head and fingerprints, and what follows them.
+	prefetch.Lines(unsafe.Pointer(&b[0]), min(3, len(b)/64))
 	if value, version, kind, ok := b.get(key, hash, at, t.add); ok {
 		e.value, e.version, e.kind = value, version, kind
 	}

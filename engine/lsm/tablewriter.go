@@ -108,7 +108,9 @@ func newTableWriter(fsys vfs.FS, name string, number uint64, o tableOptions) (*t
 }
 
 // bytes returns about how large the table is by now.
-func (w *tableWriter) bytes() int64 { return w.file.offset() + int64(len(w.block.keys)+len(w.block.values)) }
+func (w *tableWriter) bytes() int64 {
+	return w.file.offset() + int64(len(w.block.keys)+len(w.block.values))
+}
 
 // add adds an entry behind the others, whose key is the same, with a newer version, or
 // lower. hash is that of the key.

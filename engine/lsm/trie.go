@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/orbit-persistence/orbit/engine/internal/prefetch"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 )
 
@@ -83,12 +84,16 @@ func newTrie(capacity int64) (*trie, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make memtable: %w", err)
 	}
-	t := &trie{memory: memory, data: memory.Bytes()}
-	t.used.Store(16)
-	return t, nil
+	return trieIn(memory), nil
 }
 
-func (t *trie) release() error { return t.memory.Release() }
+// trieIn makes an empty one in memory that may have been another's.
+func trieIn(memory *vfs.Memory) *trie {
+	t := &trie{memory: memory, data: memory.Bytes()}
+	clear(t.data[:16])
+	t.used.Store(16)
+	return t
+}
 
 // room reports whether entries of so many bytes and such a number have room.
 func (t *trie) room(entries, bytes int64) bool {
@@ -104,14 +109,32 @@ func (t *trie) load(at int64) uint32 {
 	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&t.data[at])))
 }
 
+// store makes what was set before seen, as far as it can be reached by what it stores.
 func (t *trie) store(at int64, v uint32) {
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(&t.data[at])), v)
+}
+
+// set writes what nobody looks at before something else is stored. Readers may look at the
+// word, though, for what else is in it: the race detector is told.
+func (t *trie) set(at int64, v uint32) {
+	if raceEnabled {
+		t.store(at, v)
+		return
+	}
+	*(*uint32)(unsafe.Pointer(&t.data[at])) = v
 }
 
 func (r ref) isRecord() bool { return r&recordBit != 0 }
 func (r ref) at() int64      { return int64(r&^recordBit) * unitBytes }
 
-// alloc takes n bytes, which are zero.
+// allocNode takes n bytes, which are zero: the arena may have been another's before.
+func (t *trie) allocNode(n int64) ref {
+	r := t.alloc(n)
+	clear(t.data[r.at() : r.at()+n])
+	return r
+}
+
+// alloc takes n bytes.
 func (t *trie) alloc(n int64) ref {
 	at := t.used.Load()
 	t.used.Store(at + (n+unitBytes-1)&^(unitBytes-1))
@@ -149,7 +172,7 @@ func (t *trie) keyByte(at int64) int {
 
 func (t *trie) setKeyByte(at int64, b byte) {
 	shift := 8 * uint(at&3)
-	t.store(at&^3, t.load(at&^3)&^(0xff<<shift)|uint32(b)<<shift)
+	t.set(at&^3, t.load(at&^3)&^(0xff<<shift)|uint32(b)<<shift)
 }
 
 // child returns the place of the reference to the child for a byte; 0 if there is none.
@@ -308,6 +331,26 @@ func (t *trie) find(key []byte) ref {
 	return r
 }
 
+// prefetch asks for the node that a key leads to below those that are likely to be near.
+func (t *trie) prefetch(key []byte) {
+	r := ref(t.load(rootSlot))
+	for range 2 {
+		if r == 0 || r.isRecord() {
+			return
+		}
+		kind, count, depth := t.head(r)
+		if len(key) <= depth {
+			return
+		}
+		slot := t.child(r, kind, count, key[depth])
+		if slot == 0 {
+			return
+		}
+		r = ref(t.load(slot))
+	}
+	prefetch.Lines(unsafe.Pointer(&t.data[r.at()]), 2)
+}
+
 // newRecord writes a record, which nobody sees yet.
 func (t *trie) newRecord(key, value []byte, version uint64, kind entryKind, older ref) ref {
 	r := t.alloc(int64(recordHead + len(key) + len(value)))
@@ -326,14 +369,14 @@ func (t *trie) newRecord(key, value []byte, version uint64, kind entryKind, olde
 // newNode makes an empty node of 4, which branches at depth, for keys that are as key
 // up to there.
 func (t *trie) newNode(depth int, key []byte) ref {
-	n := t.alloc(node4Bytes)
-	t.store(n.at(), kind4)
-	t.store(n.at()+4, uint32(depth))
+	n := t.allocNode(node4Bytes)
+	t.set(n.at(), kind4)
+	t.set(n.at()+4, uint32(depth))
 	var skipped uint32
 	for _, b := range key[max(depth-4, 0):depth] {
 		skipped = skipped<<8 | uint32(b)
 	}
-	t.store(n.at()+12, skipped)
+	t.set(n.at()+12, skipped)
 	return n
 }
 
@@ -348,22 +391,22 @@ func (t *trie) add(n ref, slot int64, b byte, child ref) {
 	}
 	switch kind {
 	case kind4, kind16:
-		t.store(childrenAt(n, kind)+int64(count)*4, uint32(child))
+		t.set(childrenAt(n, kind)+int64(count)*4, uint32(child))
 		t.setKeyByte(keysAt(n)+int64(count), b)
 	case kind48:
-		t.store(childrenAt(n, kind48)+int64(count)*4, uint32(child))
+		t.set(childrenAt(n, kind48)+int64(count)*4, uint32(child))
 		t.setKeyByte(keysAt(n)+int64(b), byte(count+1))
 	default:
-		t.store(childrenAt(n, kind256)+int64(b)*4, uint32(child))
+		t.set(childrenAt(n, kind256)+int64(b)*4, uint32(child))
 	}
 	t.store(n.at(), uint32(kind)|uint32(count+1)<<8)
 }
 
 // grow returns a copy of a full node with more room.
 func (t *trie) grow(n ref, kind, count int) ref {
-	to := t.alloc([...]int64{node16Bytes, node48Bytes, node256Bytes}[kind])
+	to := t.allocNode([...]int64{node16Bytes, node48Bytes, node256Bytes}[kind])
 	for i := int64(4); i < nodeHead; i += 4 {
-		t.store(to.at()+i, t.load(n.at()+i))
+		t.set(to.at()+i, t.load(n.at()+i))
 	}
 	place := 0
 	for b := range 256 {
@@ -374,17 +417,17 @@ func (t *trie) grow(n ref, kind, count int) ref {
 		child := t.load(slot)
 		switch kind {
 		case kind4:
-			t.store(childrenAt(to, kind16)+int64(place)*4, child)
+			t.set(childrenAt(to, kind16)+int64(place)*4, child)
 			t.setKeyByte(keysAt(to)+int64(place), byte(b))
 		case kind16:
-			t.store(childrenAt(to, kind48)+int64(place)*4, child)
+			t.set(childrenAt(to, kind48)+int64(place)*4, child)
 			t.setKeyByte(keysAt(to)+int64(b), byte(place+1))
 		default:
-			t.store(childrenAt(to, kind256)+int64(b)*4, child)
+			t.set(childrenAt(to, kind256)+int64(b)*4, child)
 		}
 		place++
 	}
-	t.store(to.at(), uint32(kind+1)|uint32(count)<<8)
+	t.set(to.at(), uint32(kind+1)|uint32(count)<<8)
 	return to
 }
 

@@ -1,6 +1,11 @@
 package lsm
 
-import "bytes"
+import (
+	"bytes"
+	"unsafe"
+
+	"github.com/orbit-persistence/orbit/engine/internal/prefetch"
+)
 
 // trieCursor walks the keys of a trie in order. What was there when the walk began is
 // met; what comes meanwhile may be.
@@ -31,6 +36,7 @@ func (c *trieCursor) last() {
 // down goes to the first record below r.
 func (c *trieCursor) down(r ref) {
 	for r != 0 && !r.isRecord() {
+		c.t.prefetchChildren(r)
 		if own := c.t.own(r); own != 0 {
 			c.stack = append(c.stack, branch{r, -1})
 			r = own
@@ -46,6 +52,7 @@ func (c *trieCursor) down(r ref) {
 // downLast goes to the last record below r.
 func (c *trieCursor) downLast(r ref) {
 	for r != 0 && !r.isRecord() {
+		c.t.prefetchChildren(r)
 		child, b := c.t.before(r, 256)
 		if child == 0 {
 			child, b = c.t.own(r), -1
@@ -91,6 +98,18 @@ func (c *trieCursor) prev() {
 	c.record = 0
 }
 
+// prefetchChildren asks for what a walk over a node will come to, if that is not much.
+func (t *trie) prefetchChildren(n ref) {
+	kind, count, _ := t.head(n)
+	if kind > kind16 {
+		return
+	}
+	at := childrenAt(n, kind)
+	for i := range int64(count) {
+		prefetch.Lines(unsafe.Pointer(&t.data[ref(t.load(at+4*i)).at()]), 2)
+	}
+}
+
 // seekGE goes to the first record whose key is >= key.
 func (c *trieCursor) seekGE(key []byte) {
 	c.stack = c.stack[:0]
@@ -111,6 +130,7 @@ func (c *trieCursor) seekGE(key []byte) {
 		}
 		b := key[depth]
 		c.stack = append(c.stack, branch{r, int(b)})
+		c.t.prefetchChildren(r)
 		slot := c.t.child(r, kind, count, b)
 		if slot == 0 {
 			c.next()

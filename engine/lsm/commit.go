@@ -214,12 +214,12 @@ func (e *Engine) writable(ctx context.Context, need int64) error {
 			continue
 		}
 		if e.options.Inline {
-			if e.troubled != nil {
-				return e.troubled
-			}
 			e.mu.Unlock()
 			e.inlineWork()
 			e.mu.Lock()
+			if e.troubled != nil {
+				return e.troubled
+			}
 			continue
 		}
 		if err := e.stall(ctx); err != nil {

@@ -317,7 +317,7 @@ func (e *Engine) carryOut(ctx context.Context, st *state, p *plan) error {
 			}
 		}
 		e.counters.moves.Add(1)
-		return e.installEdit(ed, nil)
+		return e.installEdit(ed, nil, nil)
 	}
 	e.mu.Lock()
 	snapshots := e.snapshotVersions()
@@ -360,7 +360,7 @@ func (e *Engine) carryOut(ctx context.Context, st *state, p *plan) error {
 		ed.added = append(ed.added, addition{level: p.level, run: p.run, meta: m})
 	}
 	ed.values = values
-	if err := e.installEdit(ed, nil); err != nil {
+	if err := e.installEdit(ed, nil, j); err != nil {
 		return err
 	}
 	if p.isTop {

@@ -21,13 +21,14 @@ func (e *Engine) flushOldest(ctx context.Context) (bool, error) {
 	q := st.queue[len(st.queue)-1]
 	start := time.Now()
 	ed := q.edit
+	var j *job // a bulk load has told the log of its tables: they stay
 	if q.mem != nil {
 		var err error
-		if ed, err = e.writeMemtable(ctx, st, q); err != nil {
+		if ed, j, err = e.writeMemtable(ctx, st, q); err != nil {
 			return false, err
 		}
 	}
-	if err := e.installEdit(ed, q); err != nil {
+	if err := e.installEdit(ed, q, j); err != nil {
 		return false, err
 	}
 	since(start, &e.counters.flushTime)
@@ -46,14 +47,14 @@ func (e *Engine) flushOldest(ctx context.Context) (bool, error) {
 }
 
 // writeMemtable writes a memtable to tables, and returns the edit that makes them a run.
-func (e *Engine) writeMemtable(ctx context.Context, st *state, q *queued) (*edit, error) {
+func (e *Engine) writeMemtable(ctx context.Context, st *state, q *queued) (*edit, *job, error) {
 	e.mu.Lock()
 	snapshots := e.snapshotVersions()
 	e.mu.Unlock()
 	j := &job{e: e, streams: []stream{newMemStream(q.mem)}, ranges: q.mem.ranges.Load().fragments(snapshots), snapshots: snapshots, options: e.table(false), levels: st.levels}
 	tables, values, err := j.run(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	e.counters.flushed.Add(uint64(bytesOf(tables, values)))
 	ed := &edit{version: q.version, logSequence: q.sequence, values: values}
@@ -62,14 +63,20 @@ func (e *Engine) writeMemtable(ctx context.Context, st *state, q *queued) (*edit
 			ed.added = append(ed.added, addition{level: 0, run: q.version, meta: m})
 		}
 	}
-	return ed, nil
+	return ed, j, nil
 }
 
-// installEdit makes an edit of the levels durable, and then seen. done leaves the queue, unless
-// it is nil.
-func (e *Engine) installEdit(ed *edit, done *queued) (err error) {
+// installEdit makes an edit of the levels durable, and then seen. done leaves the queue, and
+// if the edit is refused what by wrote is removed, unless they are nil.
+func (e *Engine) installEdit(ed *edit, done *queued, by *job) (err error) {
 	e.installing.Lock()
 	defer e.installing.Unlock()
+	recorded := false
+	defer func() {
+		if by != nil && !recorded {
+			by.abandon()
+		}
+	}()
 	before := e.state.Load().levels
 	after, err := before.apply(&e.store, ed)
 	if err != nil {
@@ -88,7 +95,10 @@ func (e *Engine) installEdit(ed *edit, done *queued) (err error) {
 			return err
 		}
 	}
-	if err := e.record(ed); err != nil {
+	err = e.record(ed)
+	// What the manifest may have after all must stay.
+	recorded = err == nil || !harmless(err)
+	if err != nil {
 		return err
 	}
 	for n, f := range before.files {
@@ -224,6 +234,9 @@ func (e *Engine) judge(err error) error {
 func harmless(err error) bool {
 	if err == nil {
 		return true
+	}
+	if errors.Is(err, engine.ErrReadOnly) { // whatever was the cause
+		return false
 	}
 	for _, kind := range []error{engine.ErrNoSpace, engine.ErrCorrupt, engine.ErrInvalid, engine.ErrTooLarge, engine.ErrClosed, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, kind) {

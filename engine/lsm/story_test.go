@@ -265,6 +265,12 @@ func (s *story) step() {
 		}
 	case n == 88:
 		did("flush")
+		if s.IntN(2) == 0 {
+			did("roll")
+			s.e.installing.Lock()
+			s.e.manifest.logged = 1 << 40 // the next edit writes the manifest anew
+			s.e.installing.Unlock()
+		}
 		s.must(s.e.flushAll(ctx))
 	case n == 89:
 		did("checkpoint")
@@ -613,7 +619,7 @@ func same(r engine.Reader, model map[string]string) error {
 func TestStory(t *testing.T) {
 	for _, inline := range []bool{true, false} {
 		t.Run(fmt.Sprintf("inline=%v", inline), func(t *testing.T) {
-			n := operations(t, 8_000)
+			n := operations(t, 6_000)
 			counted, metrics := map[string]int{}, map[string]float64{}
 			for seed := range uint64(2) {
 				o := tiny(simdisk.New(simdisk.Options{Seed: 1}))

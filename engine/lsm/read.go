@@ -23,8 +23,12 @@ func (e *Engine) getIn(f engine.FamilyID, key, dst []byte, at uint64) ([]byte, e
 		e.domain.Exit(token)
 		return dst, engine.ErrClosed
 	}
-	var v view
-	e.look(&v, at)
+	v := view{state: e.state.Load()}
+	if v.state == nil { // closed since
+		e.domain.Exit(token)
+		return dst, engine.ErrClosed
+	}
+	e.lookAt(&v, at)
 	out, err := e.lookUp(&v, full, dst)
 	e.domain.Exit(token)
 	if err != nil && err != engine.ErrNotFound {
@@ -41,14 +45,8 @@ type view struct {
 	ranges *rangeSets
 }
 
-// look makes a view of the newest state, which stays good for as long as the caller is
-// in the domain. A version that is not latest must be that of a snapshot.
-func (e *Engine) look(v *view, at uint64) {
-	v.state = e.state.Load()
-	e.lookAt(v, at)
-}
-
-// lookAt makes a view of the state in it.
+// lookAt makes a view of the state in it, which the caller holds, or is in the domain for as
+// long as it is used. A version that is not latest must be that of a snapshot.
 func (e *Engine) lookAt(v *view, at uint64) {
 	for {
 		if v.at = at; at == latest {

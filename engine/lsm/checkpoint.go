@@ -79,9 +79,7 @@ func (e *Engine) copyTo(ctx context.Context, dir string, l *levels, whole *edit)
 	if err = errors.Join(err, log.Close()); err != nil {
 		return err
 	}
-	c := e.manifest.current
-	c.after = 0
-	return writeCurrent(e.fs, dir, c)
+	return writeCurrent(e.fs, dir, current{store: e.id, levels: uint32(e.options.Levels)})
 }
 
 // copyFile gives a file, which does not change, a second name, or copies it.

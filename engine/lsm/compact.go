@@ -62,7 +62,7 @@ func (e *Engine) compactOnce(ctx context.Context) (bool, error) {
 	defer e.releaseState(st)
 	p := e.pick(st.levels)
 	if p == nil {
-		return false, e.clearDropped(st)
+		return false, e.clearDropped()
 	}
 	return true, e.carryOut(ctx, st, p)
 }
@@ -494,13 +494,19 @@ func (e *Engine) planAll(l *levels, lower, upper []byte) *plan {
 }
 
 // clearDropped forgets families that were dropped when nothing of them is left.
-func (e *Engine) clearDropped(st *state) error {
+func (e *Engine) clearDropped() error {
 	e.mu.Lock()
 	var ids []engine.FamilyID
 	for id := range e.clearing {
 		ids = append(ids, id)
 	}
 	e.mu.Unlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	// No commit to them comes any more, and what came before is in this state.
+	st := e.hold()
+	defer e.releaseState(st)
 	var gone []engine.FamilyID
 	for _, id := range ids {
 		prefix := appendPrefix(nil, id)
@@ -524,13 +530,32 @@ func (e *Engine) clearDropped(st *state) error {
 	return nil
 }
 
-// has reports whether anything may have keys in [lower, upper).
+// has reports whether there are keys, or tombstones, in [lower, upper); what cannot be read
+// may have some.
 func (st *state) has(lower, upper []byte) bool {
-	if !st.mem.empty0() || len(st.queue) > 0 {
+	if st.mem.has(lower, upper) {
 		return true
 	}
+	for _, q := range st.queue {
+		if q.mem != nil && q.mem.has(lower, upper) || q.run != nil && q.run.has(lower, upper) {
+			return true
+		}
+	}
 	for _, r := range st.levels.runs {
-		if len(r.overlap(lower, upper)) > 0 {
+		if r.has(lower, upper) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) has(lower, upper []byte) bool {
+	for _, t := range r.overlap(lower, upper) {
+		c := newTableCursor(t)
+		if c.seekGE(lower) && bytes.Compare(c.e.key, upper) < 0 || c.err != nil {
+			return true
+		}
+		if len(c.r.ranges.within(t.lower, t.upper).within(lower, upper)) > 0 {
 			return true
 		}
 	}

@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"bytes"
 	"sync/atomic"
 
 	"github.com/orbit-persistence/orbit/engine"
@@ -117,6 +118,15 @@ func (t *trie) visible(r ref, at uint64) ref {
 		r = t.older(r)
 	}
 	return 0
+}
+
+// has reports whether there are keys, or tombstones, in [lower, upper).
+func (m *memtable) has(lower, upper []byte) bool {
+	c := trieCursor{t: m.trie}
+	if c.seekGE(lower); c.record != 0 && bytes.Compare(m.trie.recordKey(c.record), upper) < 0 {
+		return true
+	}
+	return len(m.ranges.Load().fragments(nil).within(lower, upper)) > 0
 }
 
 // entry returns what a record says. Its bytes are good as long as the memtable.

@@ -87,6 +87,9 @@ func (e *Engine) recover(ctx context.Context) error {
 		return err
 	}
 	for id := range e.clearing {
+		if prefix := appendPrefix(nil, id); !e.state.Load().has(prefix, successor(prefix)) {
+			continue
+		}
 		if err := e.clear(id); err != nil {
 			return err
 		}
@@ -306,14 +309,13 @@ func (e *Engine) removeObsolete(names []string) error {
 	return nil
 }
 
-// fileNumber returns the number in the name of a table or value file.
+// fileNumber returns the number in the name of a table or value file; other names may end
+// like one.
 func fileNumber(name string) (uint64, bool) {
-	digits, ok := strings.CutSuffix(name, tableSuffix)
-	if !ok {
-		if digits, ok = strings.CutSuffix(name, valueSuffix); !ok {
-			return 0, false
-		}
+	suffix := filepath.Ext(name)
+	if suffix != tableSuffix && suffix != valueSuffix {
+		return 0, false
 	}
-	n, err := strconv.ParseUint(digits, 10, 64)
-	return n, err == nil
+	n, err := strconv.ParseUint(strings.TrimSuffix(name, suffix), 10, 64)
+	return n, err == nil && fileName("", n, suffix) == name
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/vfs"
@@ -51,10 +53,10 @@ func (e *Engine) Checkpoint(ctx context.Context, dir string) error {
 // copyTo makes a store of levels; it is there once it has its CURRENT.
 func (e *Engine) copyTo(ctx context.Context, dir string, l *levels, whole *edit) error {
 	var names []string
-	for n := range l.files {
+	for _, n := range slices.Sorted(maps.Keys(l.files)) {
 		names = append(names, fileName("", n, tableSuffix))
 	}
-	for n := range l.values {
+	for _, n := range slices.Sorted(maps.Keys(l.values)) {
 		names = append(names, fileName("", n, valueSuffix))
 	}
 	for _, name := range names {

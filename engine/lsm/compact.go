@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -496,10 +497,7 @@ func (e *Engine) planAll(l *levels, lower, upper []byte) *plan {
 // clearDropped forgets families that were dropped when nothing of them is left.
 func (e *Engine) clearDropped() error {
 	e.mu.Lock()
-	var ids []engine.FamilyID
-	for id := range e.clearing {
-		ids = append(ids, id)
-	}
+	ids := slices.Sorted(maps.Keys(e.clearing))
 	e.mu.Unlock()
 	if len(ids) == 0 {
 		return nil

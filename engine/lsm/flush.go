@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
@@ -83,7 +85,7 @@ func (e *Engine) installEdit(ed *edit, done *queued, by *job) (err error) {
 		return err
 	}
 	uses := after.uses()
-	for n := range after.values {
+	for _, n := range slices.Sorted(maps.Keys(after.values)) {
 		if uses[n] == 0 {
 			ed.noValues = append(ed.noValues, n)
 			delete(after.values, n)
@@ -158,12 +160,10 @@ func (e *Engine) rollManifest(l *levels) error {
 func (e *Engine) whole(l *levels) *edit {
 	whole := l.whole()
 	whole.version, whole.logSequence, whole.nextFile, whole.nextFamily = e.manifestVersion, e.manifestSequence, e.lastFile.Load(), e.nextFamily
-	for name, id := range e.families {
-		whole.families = append(whole.families, family{id, name})
+	for _, name := range slices.Sorted(maps.Keys(e.families)) {
+		whole.families = append(whole.families, family{e.families[name], name})
 	}
-	for id := range e.clearing {
-		whole.noFamilies = append(whole.noFamilies, id)
-	}
+	whole.noFamilies = slices.Sorted(maps.Keys(e.clearing))
 	return whole
 }
 

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,7 +88,7 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err := e.removeObsolete(names); err != nil {
 		return err
 	}
-	for id := range e.clearing {
+	for _, id := range slices.Sorted(maps.Keys(e.clearing)) {
 		if prefix := appendPrefix(nil, id); !e.state.Load().has(prefix, successor(prefix)) {
 			continue
 		}

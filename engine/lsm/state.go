@@ -1,6 +1,8 @@
 package lsm
 
 import (
+	"maps"
+	"slices"
 	"sync/atomic"
 )
 
@@ -84,11 +86,12 @@ func (e *Engine) releaseState(st *state) {
 		if st.levels.holds.Add(-1) > 0 {
 			return
 		}
-		for _, f := range st.levels.files {
-			e.releaseFile(f)
+		// In order, so that the same calls do the same I/O.
+		for _, n := range slices.Sorted(maps.Keys(st.levels.files)) {
+			e.releaseFile(st.levels.files[n])
 		}
-		for _, v := range st.levels.values {
-			e.releaseValues(v)
+		for _, n := range slices.Sorted(maps.Keys(st.levels.values)) {
+			e.releaseValues(st.levels.values[n])
 		}
 	})
 }

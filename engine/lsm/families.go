@@ -43,6 +43,18 @@ func cutPrefix(key []byte) (engine.FamilyID, []byte, bool) {
 	return engine.FamilyID(u), key[w:], true
 }
 
+// quotePrefixed quotes a key, or the beginning of one, without the number of its family.
+func quotePrefixed(key []byte) string {
+	f, rest, ok := cutPrefix(key)
+	switch {
+	case !ok:
+		return engine.QuoteKey(key)
+	case f == 0:
+		return engine.QuoteKey(rest)
+	}
+	return fmt.Sprintf("%s of family %d", engine.QuoteKey(rest), f)
+}
+
 // successor returns the first key that does not begin with a prefix, which is not all
 // 0xff.
 func successor(prefix []byte) []byte {

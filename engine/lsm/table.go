@@ -107,7 +107,11 @@ func (t *table) open() (*tableReader, error) {
 	}
 	r, err := openTable(t.store.fs, t.name(), place{store: t.store.id, file: t.number}, t.bytes)
 	if err != nil {
-		return nil, fmt.Errorf("table of keys from %s to %s: %w", engine.QuoteKey(t.lower), engine.QuoteKey(t.upper), err)
+		err = fmt.Errorf("table of keys from %s to %s: %w", quotePrefixed(t.lower), quotePrefixed(t.upper), err)
+		if errors.Is(err, engine.ErrCorrupt) {
+			err = fmt.Errorf("%w; restore the file, or the store from a backup", err)
+		}
+		return nil, err
 	}
 	t.shared.reader.Store(r)
 	t.store.tableMemory.Add(r.memory)
@@ -119,7 +123,7 @@ func openTable(fsys vfs.FS, name string, at place, bytes int64) (r *tableReader,
 	f, err := fsys.Open(name, vfs.ReadOnly)
 	if err != nil {
 		if missing(err) {
-			err = fmt.Errorf("%w: %w; restore the file, or the store from a backup", engine.ErrCorrupt, err)
+			err = fmt.Errorf("%w: %w", engine.ErrCorrupt, err)
 		}
 		return nil, err
 	}
@@ -129,7 +133,7 @@ func openTable(fsys vfs.FS, name string, at place, bytes int64) (r *tableReader,
 		}
 	}()
 	damaged := func(offset int64, format string, args ...any) error {
-		return vfs.NewError("open table", name, offset, fmt.Errorf("%w: %s; restore the file, or the store from a backup", engine.ErrCorrupt, fmt.Sprintf(format, args...)))
+		return vfs.NewError("open table", name, offset, fmt.Errorf("%w: %s", engine.ErrCorrupt, fmt.Sprintf(format, args...)))
 	}
 	size, err := f.Size()
 	if err != nil {
@@ -319,9 +323,9 @@ func (r *tableReader) damaged(i int, err error) error {
 	}
 	to := "the end of the table"
 	if i+1 < r.index.count() {
-		to = engine.QuoteKey(r.index.key(i + 1))
+		to = quotePrefixed(r.index.key(i + 1))
 	}
-	return fmt.Errorf("block %d of %d, with keys from %s to %s: %w; other keys stay readable; restore the file, or the store from a backup", i, r.blocks(), engine.QuoteKey(r.index.key(i)), to, err)
+	return fmt.Errorf("block %d of %d, with keys from %s to %s: %w; other keys stay readable; restore the file, or the store from a backup", i, r.blocks(), quotePrefixed(r.index.key(i)), to, err)
 }
 
 // buffers are for a block that is read from a file.

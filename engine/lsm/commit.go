@@ -281,6 +281,7 @@ func (e *Engine) rotate(need int64) error {
 	}
 	q := &queued{mem: st.mem, version: st.mem.last, sequence: st.mem.sequence}
 	e.install(newState(m, append([]*queued{q}, st.queue...), st.levels))
+	e.setPace()
 	e.wake(e.background.flush)
 	return nil
 }

@@ -51,9 +51,9 @@ func (e *Engine) setPace() {
 		}
 	}
 	// The last memtables of the queue are for bursts: by then writers are no faster than
-	// flushes.
+	// flushes. Bulk loads may make it longer than memtables do.
 	if n, most := len(st.queue), e.options.MaxMemtables-1; n >= most-1 && most > 1 {
-		bound(p.flushRate * (1.1 - 0.3*float64(n-most+1)))
+		bound(p.flushRate * max(1.1-0.3*float64(n-most+1), 0.2))
 	}
 	soft, hard := e.softRuns(), e.hardRuns()
 	if n := len(st.levels.top); n > soft {

@@ -23,8 +23,7 @@
 // the newest visible version, and looks from the newest part to the oldest; the first
 // that has the key, or deletes it, settles the matter, since of one key all versions in
 // a part are newer than those in the parts below. What no state has any more is
-// released when those have left who may still read it (epochs: Fraser, "Practical
-// lock-freedom", 2004).
+// released when those have left who may still read it; see internal/epoch.
 //
 // In a table the filter says whether a key may be there, the index in which block. Blocks
 // lie unpacked in frames of 4 KiB outside the heap, which a clock takes back; larger ones
@@ -77,9 +76,10 @@
 //   - CURRENT is written under another name, flushed, renamed, and the directory flushed,
 //     before the manifest forgets what came before the edit that it leads to.
 //
-// Want of room for tables is tried again, and so is a merge of damaged ones; commits wait
-// when memory is full. After any other write or flush that failed the engine is
-// read-only: reads go on, Close reports it, and the next opening replays the log.
+// Flushes and merges that fail for want of room, or for damage that they read, are tried
+// again; commits go on while there is room in memory, and then get that error. After any
+// other write or flush that failed the engine is read-only: reads go on, Close reports
+// it, and the next opening replays the log.
 //
 // # Recovery
 //
@@ -133,7 +133,7 @@
 //	  10  nothing is left of a family: number
 //	  11  the number of the next family
 //
-// In an edit tables go before others come. A run is called by the version of the newest
+// In an edit tables go before others come, and value files come before others go. A run is called by the version of the newest
 // commit that was in it when it was made. All that is said of a table beside its bounds,
 // the part within them, level and run is of the whole file, whatever pieces are left.
 //

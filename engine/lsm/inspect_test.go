@@ -3,8 +3,10 @@ package lsm
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"maps"
 	"math/rand/v2"
@@ -12,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/vfs"
@@ -872,4 +876,108 @@ func TestDescribe(t *testing.T) {
 			t.Errorf("edit %x is %q", p, text)
 		}
 	}
+}
+
+// le appends numbers as the formats write them: those of Go's sized types little-endian,
+// bytes and strings as they are.
+func le(parts ...any) []byte {
+	var out []byte
+	for _, p := range parts {
+		switch v := p.(type) {
+		case string:
+			out = append(out, v...)
+		case []byte:
+			out = append(out, v...)
+		case int: // so many zeros
+			out = append(out, make([]byte, v)...)
+		default:
+			var err error
+			if out, err = binary.Append(out, binary.LittleEndian, v); err != nil {
+				panic(err)
+			}
+		}
+	}
+	return out
+}
+
+// crc is that of doc.go.
+func crc(p []byte) uint32 { return crc32.Checksum(p, crc32.MakeTable(crc32.Castagnoli)) }
+
+// storedAt is what doc.go says of how a payload is stored that is not packed.
+func storedAt(payload []byte, store, file, offset uint64) []byte {
+	const p1, p2 = 0x9e3779b97f4a7c15, 0xd6e8feb86659fd93
+	fold := func(x uint64) uint64 { return x ^ x>>32 }
+	p := append(bytes.Clone(payload), 0)
+	return le(p, crc(p)+uint32(fold(fold(store^(file*p1+offset*p2))*p2)))
+}
+
+// TestFormats holds the code to doc.go, byte by byte: files and records are put together
+// here from what stands there.
+func TestFormats(t *testing.T) {
+	same := func(what string, got, want []byte) {
+		t.Helper()
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s is\n%x, and doc.go has\n%x", what, got, want)
+		}
+	}
+	head := le("orbitlsm", uint32(1), uint32(3), uint64(7), uint64(5), 28)
+	same("CURRENT", current{store: 7, levels: 3, after: 5}.encode(), le(head, crc(head)))
+
+	m := &tableMeta{number: 9, bytes: 300, live: 200, entries: 6, deletes: 1, ranges: 2, rawBytes: 70, lowest: 3, highest: 8, add: 4, lower: []byte("a"), upper: []byte("bc"), refs: []valueUse{{50, 15}}}
+	ed := &edit{
+		reset: true, added: []addition{{level: 1, meta: m}}, removed: []removal{{2, []byte("x")}}, values: []valueMeta{{50, 300}}, noValues: []uint64{49},
+		version: 8, logSequence: 6, nextFile: 60, families: []family{{1, "one"}}, noFamilies: []engine.FamilyID{2}, cleared: []engine.FamilyID{3}, nextFamily: 4,
+	}
+	same("an edit", ed.encode(), le(
+		"\x01", "\x03\x02\x01x",
+		"\x02\x01\x00\x09\xac\x02\xc8\x01\x06\x01\x02\x46\x03\x08\x04\x01a\x02bc\x01\x32\x0f",
+		"\x04\x32\xac\x02", "\x05\x31", "\x06\x08\x06", "\x07\x3c", "\x08\x01\x03one", "\x09\x02", "\x0a\x03", "\x0b\x04"))
+
+	fingerprint := func(key string) byte { return byte(xxhash.Sum64String(key) >> 56) }
+	x := forge(t, []forged{{
+		entries: []entry{
+			{key: []byte("\x00key a"), value: []byte("1"), version: 9, kind: kindPut},
+			{key: []byte("\x00key a"), version: 8, kind: kindDelete},
+			{key: []byte("\x00key b"), value: []byte{50, 0, 15, 10}, version: 300, kind: kindApart},
+			{key: []byte("\x00kf"), value: []byte("2"), version: 9, kind: kindPut},
+		},
+		ranges: fragments{{[]byte("\x00b"), []byte("\x00c"), []uint64{300, 7}}},
+		run:    300,
+		before: func(i int, w *tableWriter) {
+			if i == 3 {
+				_ = w.flush([]byte("\x00kf"))
+			}
+		},
+	}}, nil)
+	first := le(
+		uint32(3), uint32(5), uint64(8), uint32(24+8+6+5+6+4+10), "\x01", 3,
+		fingerprint("\x00key a"), fingerprint("\x00key a"), fingerprint("\x00key b"), 5,
+		uint16(43), uint16(49), uint16(53), "\x00key ",
+		"\x81\x01\x01\x01a1", "\x02\x01\x00a", "\x83\x01\x04\xa4\x02b\x32\x00\x0f\x0a")
+	second := le(uint32(1), uint32(3), uint64(9), uint32(24+8+2+3+4), 4, fingerprint("\x00kf"), 7, uint16(37), "\x00kf", "\x01\x00\x012")
+	// One line: all probes of the three keys are in it.
+	var line [8]uint64
+	for _, key := range []string{"\x00key a", "\x00key b", "\x00kf"} {
+		h := xxhash.Sum64String(key)
+		y := (h ^ h>>32) * 0x9e3779b97f4a7c15
+		for range 6 { // 0.6 for each of ten bits of a key
+			line[y&511/64] |= 1 << (y & 63)
+			y >>= 9
+		}
+	}
+	var want []byte
+	var lengths []uint32
+	for _, part := range [][]byte{
+		first, second,
+		le("\x02\x00b", "\x02\x00c", "\x02\xac\x02\x07"),
+		le("\x00\x06", 6, line),
+		le(uint32(2), "\x00\x00", []byte{byte(len(first) + 5)}, "\x00\x03\x00kf", []byte{byte(len(second) + 5)}),
+	} {
+		stored := storedAt(part, 7, 1, uint64(len(want)))
+		want = append(want, stored...)
+		lengths = append(lengths, uint32(len(stored)))
+	}
+	foot := le("orbittbl", uint32(1), 4, uint64(7), uint64(1), uint64(4), lengths[2:])
+	same("a table", x.read("000001.table"), le(want, foot, crc(foot)))
+	same("a value file", x.read("000050.values"), le(storedAt([]byte("0123456789"), 7, 50, 0), storedAt([]byte("abcdefghij"), 7, 50, 15)))
 }

@@ -403,6 +403,7 @@ func TestInspectPrints(t *testing.T) {
 	x := newExhibit(t)
 	x.write("999999.table", []byte("of no use"))
 	x.write("notes", []byte("of somebody"))
+	x.write(currentTemp, nil)
 	before := changes(x.disk)
 	got := inspected(t, x.disk, "/store")
 	const want = `LSM-tree 75102053e7cf9eaf in /store: 3 levels, the manifest counts from record 1 on
@@ -422,6 +423,7 @@ level 2: 3 tables, 8315 bytes
 value file 2  6015 bytes, of which 66.7 % are of use
 value file 4  3005 bytes, of which 100.0 % are of use
 999999.table: nothing tells of it; the next opening removes it
+CURRENT.new: left by a crash, and of no use
 notes: not of a store
 sound
 `
@@ -756,9 +758,26 @@ func TestInspectFindsWhatChecksumsDoNot(t *testing.T) {
 		"no batch":       {"record 1 of the log: decode batch of 2 bytes: corrupt", one(put("a", 9)), nil, func(x exhibit) { x.append("log", []byte{1, 9}) }},
 		"no record":      {"it is of no kind that this program knows", one(put("a", 9)), nil, func(x exhibit) { x.append("log", []byte{recordNoBatch, 9}) }},
 		"no range":       {"a range of 3 bytes", one(put("a", 9)), nil, func(x exhibit) { x.append("log", []byte{recordNoBatch, recordClear, 1, 'a'}) }},
-		"load version":   {"a bulk load as version 102 behind 100", one(put("a", 9)), nil, func(x exhibit) { x.load(102) }},
-		"load":           {"open /store/000099.table", one(put("a", 9)), nil, func(x exhibit) { x.load(101) }},
-		"empty load":     {"a bulk load without tables", one(put("a", 9)), nil, func(x exhibit) { x.append("log", []byte{recordNoBatch, recordIngest, 101}) }},
+		"load behind others": {"open /store/000099.table", one(put("a", 9)), nil, func(x exhibit) {
+			x.append("log", appendBytes(appendBytes([]byte{recordNoBatch, recordClear}, []byte{1}), []byte{2}))
+			var b engine.Batch
+			b.DeleteRange([]byte("a"), []byte("b")) // the first of a batch, or of nothing, has no version of its own
+			b.DeleteRange([]byte("b"), []byte("a"))
+			b.Put([]byte("a"), nil)
+			b.DeleteRange([]byte("c"), []byte("b"))
+			b.DeleteRange([]byte("a"), []byte("b"))
+			b.DeleteRange([]byte("b"), []byte("c"))
+			x.append("log", b.Encoded())
+			x.load(104)
+		}},
+		"unused values": {"stat /store/000050.values", one(put("a", 9)), nil, func(x exhibit) {
+			if err := x.disk.Remove("/store/000050.values"); err != nil {
+				x.Fatal(err)
+			}
+		}},
+		"load version": {"a bulk load as version 102 behind 100", one(put("a", 9)), nil, func(x exhibit) { x.load(102) }},
+		"load":         {"open /store/000099.table", one(put("a", 9)), nil, func(x exhibit) { x.load(101) }},
+		"empty load":   {"a bulk load without tables", one(put("a", 9)), nil, func(x exhibit) { x.append("log", []byte{recordNoBatch, recordIngest, 101}) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := forge(t, c.tables, c.edit)
@@ -831,6 +850,42 @@ func TestInspectIsBounded(t *testing.T) {
 	if err == nil || strings.Count(err.Error(), "lies below") != maxDamage || !strings.Contains(err.Error(), "in 50 more places") || !strings.Contains(out, "damage in 150 places\n") {
 		t.Errorf("it says %v\n%s", err, out)
 	}
+}
+
+// TestInspectReadErrors: what cannot be read is told of, and is not taken for damage.
+func TestInspectReadErrors(t *testing.T) {
+	x := newExhibit(t)
+	broken := errors.New("broken")
+	for _, name := range []string{"/store/CURRENT", "/store/manifest/000001.wal", "/store/log/000001.wal", "/store/000003.table", "/store/000002.values"} {
+		err := Inspect(context.Background(), unreadable{x.disk, name, broken}, "/store", io.Discard)
+		if !errors.Is(err, broken) || errors.Is(err, engine.ErrCorrupt) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// unreadable is a file system with a file that cannot be read.
+type unreadable struct {
+	vfs.FS
+	name string
+	err  error
+}
+
+func (u unreadable) Open(name string, flags vfs.OpenFlags) (vfs.File, error) {
+	f, err := u.FS.Open(name, flags)
+	if err == nil && name == u.name {
+		f = unreadableFile{f, u.err}
+	}
+	return f, err
+}
+
+type unreadableFile struct {
+	vfs.File
+	err error
+}
+
+func (f unreadableFile) ReadAt([]byte, int64) (int, error) {
+	return 0, vfs.NewError("read", f.Name(), 0, f.err)
 }
 
 // TestDescribe tells of all that a store logs beside batches.

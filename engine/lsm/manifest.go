@@ -168,7 +168,8 @@ func decodeEdit(p []byte, levels int) (*edit, error) {
 			m.lower, m.upper = r.key(), r.key()
 			n := r.number()
 			if level > uint64(levels) {
-				return nil, fmt.Errorf("%w: a table is in level %d of %d; open the store with as many levels as before", engine.ErrInvalid, level, levels)
+				// CURRENT has told how many there are.
+				return nil, fmt.Errorf("%w: a table is in level %d of %d", engine.ErrCorrupt, level, levels)
 			}
 			if n > uint64(len(r.p)) || string(m.lower) >= string(m.upper) || m.highest > maxVersion || m.add > maxVersion || (level == 0) != (run != 0) {
 				r.bad = true

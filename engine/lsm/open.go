@@ -249,7 +249,7 @@ func (e *Engine) replayOther(r wal.Record) error {
 	case recordClear:
 		lower, rest, ok := cutBytes(p[1:])
 		upper, rest, ok2 := cutBytes(rest)
-		if !ok || !ok2 || len(rest) != 0 {
+		if !ok || !ok2 || len(rest) != 0 || bytes.Compare(lower, upper) >= 0 {
 			return fmt.Errorf("%w: a range of %d bytes", engine.ErrCorrupt, len(p))
 		}
 		if err := e.makeRoom(0); err != nil {

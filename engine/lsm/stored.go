@@ -158,7 +158,8 @@ func unstore(stored []byte, at place, buf *[]byte) ([]byte, error) {
 		return packed, nil
 	}
 	size, w := binary.Uvarint(packed)
-	if w <= 0 || size > maxStored || size > 1<<16*uint64(len(packed)) || c > codecZstd {
+	// Nothing is never packed, and lz4 would write it to a nil pointer.
+	if w <= 0 || size == 0 || size > maxStored || size > 1<<16*uint64(len(packed)) || c > codecZstd {
 		return nil, fmt.Errorf("%w: %d bytes packed by codec %d to %d", engine.ErrCorrupt, size, c, len(packed))
 	}
 	if uint64(cap(*buf)) < size {

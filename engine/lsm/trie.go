@@ -170,9 +170,12 @@ func (t *trie) keyByte(at int64) int {
 	return int(t.load(at&^3)>>(8*uint(at&3))) & 0xff
 }
 
-func (t *trie) setKeyByte(at int64, b byte) {
+func (t *trie) setKeyByte(at int64, b byte) { t.set(at&^3, t.withKeyByte(at, b)) }
+
+// withKeyByte returns the word around a place with another byte there.
+func (t *trie) withKeyByte(at int64, b byte) uint32 {
 	shift := 8 * uint(at&3)
-	t.set(at&^3, t.load(at&^3)&^(0xff<<shift)|uint32(b)<<shift)
+	return t.load(at&^3)&^(0xff<<shift) | uint32(b)<<shift
 }
 
 // child returns the place of the reference to the child for a byte; 0 if there is none.
@@ -395,9 +398,11 @@ func (t *trie) add(n ref, slot int64, b byte, child ref) {
 		t.setKeyByte(keysAt(n)+int64(count), b)
 	case kind48:
 		t.set(childrenAt(n, kind48)+int64(count)*4, uint32(child))
-		t.setKeyByte(keysAt(n)+int64(b), byte(count+1))
+		// Readers look at the byte, or the child, without the count before.
+		at := keysAt(n) + int64(b)
+		t.store(at&^3, t.withKeyByte(at, byte(count+1)))
 	default:
-		t.set(childrenAt(n, kind256)+int64(b)*4, uint32(child))
+		t.store(childrenAt(n, kind256)+int64(b)*4, uint32(child))
 	}
 	t.store(n.at(), uint32(kind)|uint32(count+1)<<8)
 }

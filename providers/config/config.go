@@ -114,13 +114,7 @@ func choose(selection string, kinds map[string]Kind) (name string, s Spelling, p
 	}
 	s, ok := lookUpKind(selection)
 	if !ok {
-		e := unknownKind(selection)
-		names := slices.Sorted(maps.Keys(kinds))
-		if other := nearest(selection, names); other != "" {
-			e.Suggestion = other
-		}
-		e.Problem = strings.Replace(e.Problem, "unknown backend", "no provider and no backend is called", 1)
-		return "", s, e
+		return "", s, unknownName("no provider and no backend is called", selection, slices.Sorted(maps.Keys(kinds)))
 	}
 	name, e := ofKind(s.Kind, kinds)
 	return name, s, e
@@ -333,14 +327,9 @@ func (l *loader) implicit(name string, kind Kind, at place) {
 // of which nothing else is said, is there with its defaults. Nothing is ever taken
 // in place of what is selected.
 func (l *loader) selections(c *Config) {
-	if len(l.providers) == 0 && c.Server.PersistenceBackend == "" {
-		at := place{}
-		if l.root.at.file != "" {
-			at.file = l.root.at.file
-		}
-		if c.Defaults.Addressable == "" || c.Defaults.Cluster == "" {
-			l.implicit(string(DefaultKind), DefaultKind, at)
-		}
+	_, selected := l.read.places["server.persistence_backend"]
+	if !selected && len(l.providers) == 0 && (c.Defaults.Addressable == "" || c.Defaults.Cluster == "") {
+		l.implicit(string(DefaultKind), DefaultKind, place{file: l.root.at.file})
 	}
 	declared := slices.Sorted(maps.Keys(l.providers))
 	l.selection("server.persistence_backend", &c.Server.PersistenceBackend)

@@ -160,7 +160,7 @@ func (d *decoder) fillOption(r *report, field reflect.Value, o option, s optionS
 		case !ok:
 			d.read.failed[r.path+o.name()] = true
 		case kind.Kind == KindComposite:
-			r.unsupported(o.name(), "a composite cannot hold another one; name a backend")
+			r.unsupported(o.name(), noComposite)
 		default:
 			field.Set(reflect.ValueOf(d.decode(sub, value, kind, joinPath(dataDir, o.name()))))
 		}

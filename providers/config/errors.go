@@ -127,16 +127,18 @@ func quote(s string) string {
 
 // nearest returns the name that name is probably a slip of: the one at the least
 // distance, if that is at most a third of its length, and at least one letter is
-// shared. The first wins among equals.
+// shared. The first wins among equals, or the one that is nearer letter by letter if
+// they are spellings of one word.
 func nearest(name string, names []string) string {
-	best, least := "", 0
+	best, least, tie := "", 0, 0
 	for _, candidate := range names {
 		d := distance(plain(name), plain(candidate))
 		if limit := max(1, utf8.RuneCountInString(candidate)/3); d > limit || d >= utf8.RuneCountInString(candidate) {
 			continue
 		}
-		if best == "" || d < least {
-			best, least = candidate, d
+		exact := distance(name, candidate)
+		if best == "" || d < least || d == least && exact < tie && plain(best) == plain(candidate) {
+			best, least, tie = candidate, d, exact
 		}
 	}
 	return best

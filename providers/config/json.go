@@ -6,12 +6,13 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 )
 
 // parseJSON reads JSON into a tree that knows where everything stood. A key that
 // is there twice is an error, as it is in TOML.
 func parseJSON(file string, text []byte) (*node, *Error) {
-	p := jsonParser{file: file, text: text, decoder: json.NewDecoder(bytes.NewReader(text))}
+	p := jsonParser{source: newSource(file, text), decoder: json.NewDecoder(bytes.NewReader(text))}
 	p.decoder.UseNumber()
 	root, err := p.value(0)
 	if err == nil && !root.isTable() {
@@ -30,19 +31,17 @@ func parseJSON(file string, text []byte) (*node, *Error) {
 }
 
 type jsonParser struct {
-	file    string
-	text    []byte
+	*source
 	decoder *json.Decoder
 }
 
 // here is the place of the next token.
 func (p *jsonParser) here() place {
 	offset := int(p.decoder.InputOffset())
-	for offset < len(p.text) && bytes.IndexByte([]byte(" \t\r\n,:"), p.text[offset]) >= 0 {
+	for offset < len(p.text) && strings.IndexByte(" \t\r\n,:", p.text[offset]) >= 0 {
 		offset++
 	}
-	line, column := position(p.text, offset)
-	return place{file: p.file, line: line, column: column}
+	return p.at(offset)
 }
 
 func (p *jsonParser) token() (json.Token, place, *Error) {
@@ -53,7 +52,9 @@ func (p *jsonParser) token() (json.Token, place, *Error) {
 	case err == nil:
 		return token, at, nil
 	case errors.As(err, &syntax):
-		at.line, at.column = position(p.text, max(int(syntax.Offset)-1, 0))
+		if within := p.at(min(max(int(syntax.Offset)-1, 0), len(p.text))); within.line > at.line || within.line == at.line && within.column > at.column {
+			at = within
+		}
 		return nil, at, at.error("", "is not JSON here; look for a comma, a quote or a brace too many or missing", "")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, at, at.error("", "ends in the middle; a brace, bracket or quote is missing", "")

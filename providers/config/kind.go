@@ -103,15 +103,20 @@ func ParseKind(name string) (Kind, error) {
 	return s.Kind, nil
 }
 
-func unknownKind(name string) *Error {
-	var all, kinds []string
+func unknownKind(name string) *Error { return unknownName("unknown backend", name, nil) }
+
+// unknownName suggests the nearest of some names and of all backends, or lists them.
+func unknownName(problem, name string, names []string) *Error {
+	all, listed := slices.Clone(names), slices.Clone(names)
 	for _, s := range spellings {
 		all = append(all, s.names()...)
-		kinds = append(kinds, string(s.Kind))
+		if !slices.Contains(listed, string(s.Kind)) {
+			listed = append(listed, string(s.Kind))
+		}
 	}
-	e := &Error{Problem: "unknown backend " + quote(name), Suggestion: nearest(name, all)}
+	e := &Error{Problem: problem + " " + quote(name), Suggestion: nearest(name, all)}
 	if e.Suggestion == "" {
-		e.Problem += "; choose one of " + strings.Join(kinds, ", ")
+		e.Problem += "; choose one of " + strings.Join(listed, ", ")
 	}
 	return e
 }

@@ -42,17 +42,17 @@ func tomlProblem(err error) string {
 // tomlPlaces maps the path of every key, joined by NUL, to where it stands first.
 func tomlPlaces(file string, text []byte) map[string]place {
 	places := map[string]place{}
+	source := newSource(file, text)
 	var p unstable.Parser
 	p.Reset(text)
 	var keyValue func(prefix string, n *unstable.Node)
 	// key notes the places of a key's parts, and returns its path.
 	key := func(prefix string, parts unstable.Iterator) string {
-		for parts.Next() {
+		for depth := 0; parts.Next() && depth <= maxDepth; depth++ { // what is deeper is refused
 			part := parts.Node()
 			prefix += "\x00" + string(part.Data)
 			if _, seen := places[prefix]; !seen {
-				line, column := position(text, int(part.Raw.Offset))
-				places[prefix] = place{file: file, line: line, column: column}
+				places[prefix] = source.at(int(part.Raw.Offset))
 			}
 		}
 		return prefix

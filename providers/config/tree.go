@@ -1,9 +1,8 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"strings"
+	"sort"
 	"unicode/utf8"
 )
 
@@ -62,7 +61,7 @@ func checkText(file string, text []byte) *Error {
 	case len(text) > MaxFileSize:
 		return at.error("", fmt.Sprintf("is larger than %d bytes; is it a configuration?", MaxFileSize), "")
 	case !utf8.Valid(text):
-		at.line, at.column = position(text, validPrefix(text))
+		at = newSource(file, text).at(validPrefix(text))
 		return at.error("", "is not UTF-8 here", "")
 	}
 	return nil
@@ -79,15 +78,26 @@ func validPrefix(text []byte) int {
 	return len(text)
 }
 
-// position is the line and column, both from 1, of an offset.
-func position(text []byte, offset int) (line, column int) {
-	before := string(text[:min(offset, len(text))])
-	return strings.Count(before, "\n") + 1, len(before) - strings.LastIndex(before, "\n")
+// source is a text in which places are looked up.
+type source struct {
+	file string
+	text []byte
+	// lines are the offsets at which lines begin.
+	lines []int
 }
 
-// asError returns the *Error in err, which has one.
-func asError(err error) *Error {
-	var e *Error
-	errors.As(err, &e)
-	return e
+func newSource(file string, text []byte) *source {
+	s := &source{file: file, text: text, lines: []int{0}}
+	for i, c := range text {
+		if c == '\n' {
+			s.lines = append(s.lines, i+1)
+		}
+	}
+	return s
+}
+
+// at is the place of an offset; lines and columns count from 1, columns in bytes.
+func (s *source) at(offset int) place {
+	line := sort.SearchInts(s.lines, offset+1)
+	return place{file: s.file, line: line, column: offset - s.lines[line-1] + 1}
 }

@@ -99,6 +99,8 @@ func (r *report) validate(v reflect.Value) {
 			case field.IsNil():
 			case field.Elem().Kind() != reflect.Struct:
 				r.bad(o.name(), "must be a struct of package config, not a pointer", "")
+			case field.Elem().Type() == reflect.TypeFor[Composite]():
+				r.unsupported(o.name(), noComposite)
 			default:
 				r.sub(o.name()).validate(field.Elem())
 			}

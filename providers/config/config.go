@@ -27,8 +27,8 @@ type Config struct {
 type Server struct {
 	// PersistenceBackend selects the provider for general use, by its name or by any
 	// spelling of its backend. A read configuration holds the provider's name. It is
-	// empty only where several providers are there, none is selected, and Defaults
-	// say all.
+	// empty only where several providers are there, none is selected, and both of
+	// [defaults] are.
 	PersistenceBackend string `name:"persistence_backend"`
 	// DataDir is the directory of the server. A local provider that is not told its
 	// own lies in the directory of its name below it.

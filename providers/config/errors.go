@@ -18,15 +18,16 @@ import (
 type Error struct {
 	// File is the file's name as it was given, with Line and Column from 1;
 	// Variable is the environment variable. Both are empty for what a program set.
-	File         string
-	Line, Column int
-	Variable     string
+	File     string `json:"file,omitempty"`
+	Line     int    `json:"line,omitempty"`
+	Column   int    `json:"column,omitempty"`
+	Variable string `json:"variable,omitempty"`
 	// Option is the path of the option: "providers.s3.bucket"; it may be empty.
-	Option string
+	Option string `json:"option,omitempty"`
 	// Problem says what is wrong, and what would be right.
-	Problem string
+	Problem string `json:"problem"`
 	// Suggestion is what was probably meant; it may be empty.
-	Suggestion string
+	Suggestion string `json:"suggestion,omitempty"`
 
 	unsupported bool
 }
@@ -79,6 +80,9 @@ func Errors(err error) []*Error {
 	return nil
 }
 
+// maxMistakes is how many are told at once.
+const maxMistakes = 100
+
 // join orders mistakes by place and makes them one error, nil if there are none.
 func join(all []*Error) error {
 	slices.SortStableFunc(all, func(a, b *Error) int {
@@ -86,6 +90,10 @@ func join(all []*Error) error {
 	})
 	var errs []error
 	for i, e := range all {
+		if len(errs) == maxMistakes {
+			errs = append(errs, &Error{Problem: fmt.Sprintf("and %d more", len(all)-i)})
+			break
+		}
 		if i == 0 || *e != *all[i-1] {
 			errs = append(errs, e)
 		}

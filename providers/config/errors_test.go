@@ -211,7 +211,7 @@ func TestMistakes(t *testing.T) {
 		{"not UTF-8", "o.toml", "[server]\ndata_dir = \"\xff\"", nil,
 			`o.toml:2:13: is not UTF-8 here`},
 		{"too large", "o.toml", strings.Repeat("#", MaxFileSize+1), nil,
-			`o.toml: is larger than 1048576 bytes; is it a configuration?`},
+			`o.toml: is larger than 262144 bytes; is it a configuration?`},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			var c *Config

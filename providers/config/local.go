@@ -52,7 +52,8 @@ func (c Memory) check(r *report) {
 
 // CowBTree is the copy-on-write B+tree.
 type CowBTree struct {
-	// DataDir is the directory of the store.
+	// DataDir is the directory of the store; for a provider that is not told, the one
+	// of its name below data_dir of [server].
 	DataDir string `name:"data_dir" default:"orbit_data/cow_btree" required:"true"`
 	// MaxKeysPerNode bounds the entries of a page; 0 leaves the bound to the page's
 	// size. More than 64 make pages larger than 4 KiB.
@@ -94,7 +95,8 @@ func (c CowBTree) check(r *report) {
 
 // LsmTree is the log-structured merge tree.
 type LsmTree struct {
-	// DataDir is the directory of the store.
+	// DataDir is the directory of the store; for a provider that is not told, the one
+	// of its name below data_dir of [server].
 	DataDir string `name:"data_dir" default:"orbit_data/lsm_tree" required:"true"`
 	// MemtableSize is the size at which a memtable is written to a table.
 	MemtableSize Bytes `name:"memtable_size_mb" unit:"MiB" also:"memtable_size_limit memtable_size" default:"64MiB" min:"1MiB" max:"16GiB"`
@@ -131,7 +133,8 @@ func (LsmTree) check(*report) {}
 
 // RocksDB is RocksDB; the binary must be built with the tag rocksdb.
 type RocksDB struct {
-	// DataDir is the directory of the store.
+	// DataDir is the directory of the store; for a provider that is not told, the one
+	// of its name below data_dir of [server].
 	DataDir string `name:"data_dir" default:"orbit_data/rocksdb" required:"true"`
 	// Compression packs the blocks of tables; true is lz4.
 	Compression Compression `name:"compression" also:"enable_compression" default:"lz4" oneof:"none,snappy,lz4,zstd" whentrue:"lz4"`
@@ -162,7 +165,8 @@ func (RocksDB) check(*report) {}
 
 // Pebble is Pebble, CockroachDB's storage engine.
 type Pebble struct {
-	// DataDir is the directory of the store.
+	// DataDir is the directory of the store; for a provider that is not told, the one
+	// of its name below data_dir of [server].
 	DataDir string `name:"data_dir" default:"orbit_data/pebble" required:"true"`
 	// Compression packs the blocks of tables; true is snappy.
 	Compression Compression `name:"compression" also:"enable_compression" default:"snappy" oneof:"none,snappy,zstd" whentrue:"snappy"`
@@ -198,7 +202,8 @@ func (c Pebble) check(r *report) {
 
 // Flash is the store for flash devices: direct I/O over one or more paths.
 type Flash struct {
-	// DataDir is the only path where Paths names none.
+	// DataDir is the only path where Paths names none; for a provider that is not
+	// told, the one of its name below data_dir of [server].
 	DataDir string `name:"data_dir" default:"orbit_data/flash" required:"true"`
 	// Paths are directories or block devices, each on a device of its own.
 	Paths []string `name:"paths"`

@@ -114,6 +114,7 @@ func (c *Redis) normalise(r *report) {
 				r.bad("username", "is not the user that url names; set one of them", "")
 			}
 			c.Username = name
+			r.cameWith("username", "url")
 		}
 		if text, ok := u.User.Password(); ok && text != "" {
 			password := NewSecret(text)
@@ -121,6 +122,7 @@ func (c *Redis) normalise(r *report) {
 				r.bad("password", "is not the password that url holds; set one of them", "")
 			}
 			c.Password = password
+			r.cameWith("password", "url")
 		}
 		u.User = nil
 	}
@@ -133,6 +135,7 @@ func (c *Redis) normalise(r *report) {
 			r.bad("database", "is not the database that url names; set one of them", "")
 		default:
 			c.Database = number
+			r.cameWith("database", "url")
 		}
 	}
 	u.Path, u.RawPath = "", ""

@@ -6,8 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// MaxFileSize is the size of the largest file that is read, in bytes.
-const MaxFileSize = 1 << 20
+// MaxFileSize is the size of the largest file that is read, in bytes. The TOML
+// library's time grows with the square of the keys in a table.
+const MaxFileSize = 256 << 10
 
 // maxDepth bounds how deep tables and lists are nested; a composite needs five.
 const maxDepth = 32

@@ -60,6 +60,13 @@ func (r *report) bad(option, problem, suggestion string) {
 	*r.errors = append(*r.errors, at.error(path, problem, suggestion))
 }
 
+// cameWith notes that an option was read where another one was.
+func (r *report) cameWith(option, other string) {
+	if at, ok := r.read.places[r.path+other]; ok {
+		r.read.places[r.path+option] = at
+	}
+}
+
 // unsupported reports an option that no engine can honour, with the reason.
 func (r *report) unsupported(option, reason string) {
 	before := len(*r.errors)

@@ -126,14 +126,15 @@ func parseEnvironment(environ []string) ([]setting, []*Error) {
 			settings = append(settings, setting{variable: name, value: value, target: to})
 			continue
 		}
-		prefixed := slices.ContainsFunc(known.prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-		suggestion := nearestVariable(name, known.ordered, prefixed)
+		i := slices.IndexFunc(known.prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+		suggestion := nearestVariable(name, known.ordered, i >= 0)
 		switch {
-		case serviceVariable.MatchString(name) && !strings.HasPrefix(suggestion, name):
-		case prefixed:
-			errs = append(errs, at.error("", "unknown variable", suggestion))
+		case serviceVariable.MatchString(name):
 		case suggestion != "":
 			errs = append(errs, at.error("", "unknown variable", suggestion))
+		case i >= 0:
+			whose := strings.ToLower(strings.Trim(strings.TrimPrefix(known.prefixes[i], variablePrefix), "_"))
+			errs = append(errs, at.error("", "unknown variable of "+whose+"; OPTIONS.md of package config lists them", ""))
 		}
 	}
 	slices.SortFunc(settings, func(a, b setting) int { return strings.Compare(a.variable, b.variable) })

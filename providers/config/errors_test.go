@@ -169,6 +169,8 @@ func TestMistakes(t *testing.T) {
 		// The environment.
 		{"variable", "", "", []string{"ORBIT_S3_BUKCET=x"},
 			`ORBIT_S3_BUKCET: unknown variable; did you mean "ORBIT_S3_BUCKET"?`},
+		{"variable that resembles none", "", "", []string{"ORBIT_S3_COLOUR_OF_OBJECTS=red"},
+			`ORBIT_S3_COLOUR_OF_OBJECTS: unknown variable of s3; OPTIONS.md of package config lists them`},
 		{"variable of ours by its name", "", "", []string{"ORBIT_PERSISTANCE_BACKEND=x"},
 			`ORBIT_PERSISTANCE_BACKEND: unknown variable; did you mean "ORBIT_PERSISTENCE_BACKEND"?`},
 		{"variable of a backend's name", "", "", []string{"ORBIT_REDDIS_URL=x"},

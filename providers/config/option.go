@@ -141,7 +141,7 @@ func (o option) set(field reflect.Value, value any, fromText bool, unit string) 
 		case !isList:
 			return mustBe("a list of strings", value), ""
 		}
-		*to = slices.Clone(list)
+		*to = append([]string(nil), list...) // nil for an empty list, as for none
 		return "", ""
 	}
 	switch field.Kind() {

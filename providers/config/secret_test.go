@@ -90,6 +90,13 @@ func TestSecretsInMistakes(t *testing.T) {
 			check(Parse("o.json", []byte(`{"providers": {"redis": {"type": "Redis", "`+option+`": `+value+`}}}`), nil))
 		}
 	}
+	// Numbers that are too large for the library, which shows them.
+	for _, digits := range []string{"31415926535897932384", "0x31415926535897932384", "31415926e9999", "3_1415926535897932384", "31415926.e", "31415926-5"} {
+		_, err := Parse("o.toml", []byte("[providers.redis]\ntype = \"Redis\"\npassword = "+digits+"\n"), nil)
+		if err == nil || strings.Contains(err.Error(), "1415926") || strings.Contains(err.Error(), "'") {
+			t.Errorf("%s: %v", digits, err)
+		}
+	}
 	for _, url := range []string{
 		"redis://user:" + password + "@localhost:6379", "redis://user:" + password + "@localhost:port", "redis://:" + password + "@", "redis://:" + password + "@h:1/x",
 		"http://:" + password + "@h", "redis:" + password, "redis://h?password=" + password, ":" + password + "@h", "redis://%zz" + password,

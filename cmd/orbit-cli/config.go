@@ -19,7 +19,7 @@ type configCommand struct {
 type configCheckCommand struct {
 	JSON          bool   `name:"json" help:"Print JSON: the configuration, or an object with its errors."`
 	NoEnvironment bool   `help:"Read the file alone, without the variables ORBIT_*."`
-	File          string `arg:"" optional:"" type:"existingfile" help:"A file in TOML or JSON, by its ending; without one, the environment is all."`
+	File          string `arg:"" optional:"" help:"A file in TOML or JSON, by its ending; without one, the environment is all."`
 }
 
 // Help is what --help says below the summary.
@@ -33,7 +33,7 @@ variable. With --json they are printed to standard output, as {"errors": [...]}.
 Exit codes:
   0  the configuration is valid
   1  it has mistakes, or its file cannot be read
-  2  the command was called wrongly, or there is no such file`
+  2  the command was called wrongly`
 }
 
 // Run checks the file together with the environment.

@@ -61,8 +61,15 @@ orbit-cli: ` + bad + ` has mistakes
 		t.Errorf("exit code %d, %v\n%s", code, err, stdout)
 	}
 
-	if code, _, stderr := orbit(t, "config", "check", "/not/there.toml"); code != 2 || !strings.Contains(stderr, "/not/there.toml") {
+	if code, _, stderr := orbit(t, "config", "check", "/not/there.toml"); code != 1 || !strings.Contains(stderr, "/not/there.toml") || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	if code, _, stderr := orbit(t, "config", "check", "--jason", good); code != 2 || !strings.Contains(stderr, "--jason") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	// A file is named as it was given, so that an editor finds it.
+	if code, stdout, _ := orbit(t, "config", "check", "--no-environment", "../../examples/config/etcd.toml"); code != 0 || !strings.Contains(stdout, "# ../../examples/config/etcd.toml:3:1\n") {
+		t.Errorf("exit code %d\n%s", code, stdout)
 	}
 	if code, stdout, _ := orbit(t, "config", "check", "--help"); code != 0 || !strings.Contains(stdout, "Exit codes") {
 		t.Errorf("exit code %d\n%s", code, stdout)

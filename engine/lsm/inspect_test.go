@@ -407,7 +407,7 @@ func TestInspectPrints(t *testing.T) {
 	before := changes(x.disk)
 	got := inspected(t, x.disk, "/store")
 	const want = `LSM-tree 75102053e7cf9eaf in /store: 3 levels, the manifest counts from record 1 on
-manifest  7 edits, of which 0 are whole; of version 9, record 8 of the log; files up to 8
+manifest  8 edits, of which 1 are whole; of version 9, record 8 of the log; files up to 8
 family 1  "things"
 log       2 records behind that: 1 batches, 1 bulk loads, 0 cleared ranges; up to version 11
 run 11 of the log: 1 tables, 218 bytes
@@ -538,9 +538,9 @@ func TestInspectNamesWhatIsMissing(t *testing.T) {
 		"/store/000008.table at 670: corrupt: the file has 670 bytes":    func(x exhibit) { x.write("000008.table", x.read("000008.table")[:670]) },
 		"/store/000004.values at 3005: corrupt: the file has 3006 bytes": func(x exhibit) { x.write("000004.values", append(x.read("000004.values"), 0)) },
 		"/store/000004.values at 3004: corrupt: the file has 3004 bytes": func(x exhibit) { x.write("000004.values", x.read("000004.values")[:3004]) },
-		"/store/manifest/000001.wal at ":                                 flip("manifest/000001.wal", "things"),
+		"/store/manifest/000002.wal at ":                                 flip("manifest/000002.wal", "things"),
 		"/store/log/000001.wal at ":                                      flip("log/000001.wal", "key 030"),
-		"list /store/manifest":                                           remove("manifest/000001.wal", "manifest"),
+		"list /store/manifest":                                           remove("manifest/000001.wal", "manifest/000002.wal", "manifest"),
 		"list /store/log":                                                remove("log/000001.wal", "log"),
 		"it is table 6 of store 75102053e7cf9eaf, and should be 9":       func(x exhibit) { x.write("000009.table", append(make([]byte, 12), x.read("000006.table")...)) },
 	} {

@@ -12,14 +12,15 @@ import (
 )
 
 const (
-	// sliceBytes is about how much of the level below one merge of the top rewrites.
-	sliceBytes = 32 << 20
 	// readAhead is how much of a table a merge reads at once.
 	readAhead = 256 << 10
 	// dirtyShare is the share of a value file that is of no use from which on the rest
 	// is written anew.
 	dirtyShare = 0.5
 )
+
+// sliceBytes is about how much of the level below one merge of the top rewrites.
+func (s *store) sliceBytes() int64 { return 2 * s.options.TableBytes }
 
 // plan is a merge to be made.
 type plan struct {
@@ -129,7 +130,7 @@ func (e *Engine) pickTop(l *levels, base int) *plan {
 	tables := into.overlap(p.lower, nil)
 	size := int64(0)
 	for i, t := range tables {
-		if size += t.live; size >= sliceBytes && i+1 < len(tables) {
+		if size += t.live; size >= e.sliceBytes() && i+1 < len(tables) {
 			p.upper = tables[i+1].lower
 			break
 		}
@@ -183,7 +184,7 @@ func (e *Engine) sliceEnd(l *levels, lower []byte, size int64) []byte {
 				}
 			}
 		}
-		if n >= sliceBytes {
+		if n >= e.sliceBytes() {
 			return cut
 		}
 	}
@@ -464,7 +465,7 @@ func (e *Engine) planAll(l *levels, lower, upper []byte) *plan {
 	p := &plan{lower: lower, upper: upper, level: last}
 	size := int64(0)
 	for _, t := range l.below[last-1].overlap(lower, upper) {
-		if size += t.live; size >= sliceBytes && (upper == nil || bytes.Compare(t.upper, upper) < 0) {
+		if size += t.live; size >= e.sliceBytes() && (upper == nil || bytes.Compare(t.upper, upper) < 0) {
 			p.upper, p.next = t.upper, t.upper
 			break
 		}

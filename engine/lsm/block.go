@@ -54,15 +54,6 @@ func (b *blockBuilder) reset() {
 
 func (b *blockBuilder) first() []byte { return b.keys[:b.entries[0].keyEnd] }
 
-func (b *blockBuilder) last() []byte {
-	n := len(b.entries)
-	start := 0
-	if n > 1 {
-		start = b.entries[n-2].keyEnd
-	}
-	return b.keys[start:b.entries[n-1].keyEnd]
-}
-
 // fits reports whether an entry can be added within the target.
 func (b *blockBuilder) fits(e *entry) bool {
 	n := len(b.entries)

@@ -1,169 +1,56 @@
-package lsm
+package lsm_test
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/orbit-persistence/orbit/engine"
-	"github.com/orbit-persistence/orbit/engine/vfs/simdisk"
+	"github.com/orbit-persistence/orbit/engine/lsm"
 )
 
-func mustOpen(t testing.TB, dir string, o Options) *Engine {
-	t.Helper()
-	e, err := Open(context.Background(), dir, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
-func apply(t testing.TB, e *Engine, d engine.Durability, fill func(b *engine.Batch)) {
-	t.Helper()
+// TestLostManifest: a store whose manifest was lost does not pass for a new one, and
+// keeps its tables.
+func TestLostManifest(t *testing.T) {
+	dir := t.TempDir()
+	e := open(t, dir, lsm.Options{})
 	var b engine.Batch
-	fill(&b)
-	if err := e.Apply(context.Background(), &b, d); err != nil {
+	b.Put([]byte("key"), []byte("value"))
+	if err := e.Apply(context.Background(), &b, engine.Flushed); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// TestGetBesideClose: a get that found the store open, and was then overtaken by all of
-// Close, is told that it is closed.
-func TestGetBesideClose(t *testing.T) {
-	o := tiny(simdisk.New(simdisk.Options{Seed: 1}))
-	e := mustOpen(t, "/store", o)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	e.closed.Store(false) // as the get saw it
-	if v, err := e.Get([]byte("key"), []byte("dst")); !errors.Is(err, engine.ErrClosed) || string(v) != "dst" {
-		t.Fatalf("%q, %v", v, err)
-	}
-}
-
-// TestCheckpointBesideRoll: a checkpoint does not look at what writing the manifest anew
-// changes. The race detector tells.
-func TestCheckpointBesideRoll(t *testing.T) {
-	o := tiny(simdisk.New(simdisk.Options{Seed: 1}))
-	e := mustOpen(t, "/store", o)
-	apply(t, e, engine.Buffered, func(b *engine.Batch) { b.Put([]byte("key"), []byte("value")) })
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for range 20 {
-			err := func() error {
-				e.installing.Lock()
-				defer e.installing.Unlock()
-				e.mu.Lock()
-				defer e.mu.Unlock()
-				return e.rollManifest(e.state.Load().levels)
-			}()
-			if err != nil {
-				t.Error(err)
-			}
+	tables := func() int {
+		names, err := filepath.Glob(filepath.Join(dir, "*.table"))
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	for i := range 20 {
-		if err := e.Checkpoint(context.Background(), fmt.Sprintf("/copy%d", i)); err != nil {
+		return len(names)
+	}
+	before := tables()
+	if before == 0 {
+		t.Fatal("no table was written")
+	}
+	logs, err := filepath.Glob(filepath.Join(dir, "manifest", "*.wal"))
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("no manifest: %v", err)
+	}
+	for _, name := range logs {
+		if err := os.Remove(name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wg.Wait()
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
-	c := mustOpen(t, "/copy19", o)
-	if v, err := c.Get([]byte("key"), nil); err != nil || string(v) != "value" {
-		t.Fatal(string(v), err)
-	}
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestDroppedFamily: what a family held that was dropped goes, and so does the memory of
-// it, while other families are written to; it does not come back when the store is opened.
-func TestDroppedFamily(t *testing.T) {
-	ctx := context.Background()
-	o := tiny(simdisk.New(simdisk.Options{Seed: 1}))
-	o.Inline = true
-	e := mustOpen(t, "/store", o)
-	id, err := e.CreateFamily(ctx, "dropped")
-	if err != nil {
-		t.Fatal(err)
-	}
-	apply(t, e, engine.Buffered, func(b *engine.Batch) {
-		for i := range 200 {
-			b.PutIn(id, fmt.Appendf(nil, "%03d", i), make([]byte, 100))
+	if e, err := lsm.Open(context.Background(), dir, lsm.Options{}); !errors.Is(err, engine.ErrCorrupt) {
+		if err == nil {
+			e.Close()
 		}
-	})
-	if err := e.DropFamily(ctx, "dropped"); err != nil {
-		t.Fatal(err)
+		t.Fatalf("opened without a manifest: %v", err)
 	}
-	beyond, err := e.CreateFamily(ctx, "beyond") // so that tables reach over the range
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := func() {
-		apply(t, e, engine.Buffered, func(b *engine.Batch) {
-			b.Put([]byte("other"), []byte("value"))
-			b.PutIn(beyond, []byte("other"), []byte("value"))
-		})
-	}
-	for opened := range 3 {
-		other()
-		if err := e.Compact(ctx, nil, nil); err != nil {
-			t.Fatal(err)
-		}
-		other() // there is something in memory, and it is looked for what can be done
-		if n := len(e.clearing); n != 0 {
-			t.Fatalf("opened %d times: %d families are being cleared", opened, n)
-		}
-		if m := e.Metrics().Other; m["range_tombstones"] != 0 || m["entries"] != 2 {
-			t.Fatalf("opened %d times: %v tombstones, %v entries", opened, m["range_tombstones"], m["entries"])
-		}
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
-		e = mustOpen(t, "/store", o)
-	}
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestForeignFiles: files that the store did not make stay, whatever their names end with.
-func TestForeignFiles(t *testing.T) {
-	d := simdisk.New(simdisk.Options{Seed: 1})
-	o := tiny(d)
-	e := mustOpen(t, "/store", o)
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
-	foreign := []string{"notes.txt", "7.table", "0000007.values", "x.table", "kitchen.table", ".table", "-1.table"}
-	for _, name := range foreign {
-		putFile(t, d, "/store/"+name, []byte("not of a store"))
-	}
-	garbage := []string{"000099.table", "1000099.values"}
-	for _, name := range garbage {
-		putFile(t, d, "/store/"+name, []byte("what a crash has left"))
-	}
-	e = mustOpen(t, "/store", o)
-	if n := e.newFile(); n <= 1000099 {
-		t.Errorf("the next file is %d", n)
-	}
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range foreign {
-		if string(fileContent(t, d, "/store/"+name)) != "not of a store" {
-			t.Errorf("%s is not as it was", name)
-		}
-	}
-	for _, name := range garbage {
-		if _, err := d.Stat("/store/" + name); !missing(err) {
-			t.Errorf("%s is still there (%v)", name, err)
-		}
+	if n := tables(); n != before {
+		t.Fatalf("%d of %d tables are left", n, before)
 	}
 }

@@ -72,16 +72,22 @@ func (e *Engine) copyTo(ctx context.Context, dir string, l *levels, whole *edit)
 			return err
 		}
 	}
-	log, err := wal.Open(ctx, manifestOptions(e.fs, dir, e.options.Inline), 0, nil)
+	if err := writeManifest(e.fs, dir, e.options.Inline, whole); err != nil {
+		return err
+	}
+	return writeCurrent(e.fs, dir, current{store: e.id, levels: uint32(e.options.Levels)})
+}
+
+// writeManifest makes a manifest of one edit in a directory. One that is there, of a
+// crash before its CURRENT was, gets the edit too.
+func writeManifest(fsys vfs.FS, dir string, inline bool, whole *edit) error {
+	log, err := wal.Open(context.Background(), manifestOptions(fsys, dir, inline), 0, nil)
 	if err != nil {
 		return err
 	}
 	m := manifest{log: log}
 	_, err = m.append(whole)
-	if err = errors.Join(err, log.Close()); err != nil {
-		return err
-	}
-	return writeCurrent(e.fs, dir, current{store: e.id, levels: uint32(e.options.Levels)})
+	return errors.Join(err, log.Close())
 }
 
 // copyFile gives a file, which does not change, a second name, or copies it.

@@ -99,7 +99,6 @@ type counters struct {
 	stalls                                              atomic.Uint64
 	stallTime, longestStall                             atomic.Int64
 	flushTime, compactTime                              atomic.Int64
-	filterHits, filterMisses                            atomic.Uint64
 }
 
 var traits = engine.Traits{

@@ -87,7 +87,7 @@ func (b *blocked) add(hash uint64) {
 	x := spread(hash)
 	for i := range b.probes {
 		if i == 7 {
-			x = spread(x)
+			x = spread(hash * 0xd6e8feb86659fd93) // the first has no bits left
 		}
 		bit := x & 511
 		x >>= 9
@@ -109,7 +109,7 @@ func (b *blocked) has(hash uint64) bool {
 	x := spread(hash)
 	for i := range b.probes {
 		if i == 7 {
-			x = spread(x)
+			x = spread(hash * 0xd6e8feb86659fd93) // the first has no bits left
 		}
 		bit := x & 511
 		x >>= 9

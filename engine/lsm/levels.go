@@ -267,17 +267,8 @@ func (l *levels) whole() *edit {
 	return e
 }
 
-// tablesBytes returns the bytes of all tables.
-func (l *levels) bytes() int64 {
-	var n int64
-	for _, t := range l.all {
-		n += t.live
-	}
-	return n
-}
-
-// hold and release count the states that have these levels. Files that no levels have
-// any more go with the last.
+// hold counts a state that has these levels; releaseState gives it up. Files that no
+// levels have any more go with the last.
 func (l *levels) hold() {
 	if l.holds.Add(1) > 1 {
 		return

@@ -211,7 +211,7 @@ type current struct {
 	store uint64
 	// after is the record of the manifest that the newest whole edit comes after.
 	after uint64
-	// levels is how many there are below the top.
+	// levels is how many there are, the top included.
 	levels uint32
 }
 

@@ -53,7 +53,6 @@ type runStream struct {
 	lower, upper []byte
 	c            tableCursor
 	table        int
-	read         int64 // bytes, of the tables as far as they were read
 }
 
 func newRunStream(tables []*table, lower, upper []byte, ahead int) *runStream {

@@ -127,6 +127,11 @@ func (e *Engine) create() error {
 	case len(names) > 0:
 		return fmt.Errorf("%w: %s has a log, but no %s; restore that from a backup", engine.ErrCorrupt, e.dir, currentName)
 	}
+	// The manifest has a whole edit from the beginning, so that one that was lost is not
+	// taken for that of a new store.
+	if err := writeManifest(e.fs, e.dir, e.options.Inline, &edit{reset: true, nextFamily: 1}); err != nil {
+		return err
+	}
 	c := current{store: storeID(e.dir, e.options.Inline), levels: uint32(e.options.Levels)}
 	return writeCurrent(e.fs, e.dir, c)
 }
@@ -144,9 +149,14 @@ func storeID(dir string, inline bool) uint64 {
 // readManifest returns the levels that the manifest tells of.
 func (e *Engine) readManifest(ctx context.Context, c current) (*levels, error) {
 	l := emptyLevels(e.options.Levels)
+	whole := false
 	log, err := wal.Open(ctx, manifestOptions(e.fs, e.dir, e.options.Inline), c.after, func(r wal.Record) error {
 		ed, err := decodeEdit(r.Payload, len(l.below))
+		if err == nil && !whole && !ed.reset {
+			err = fmt.Errorf("%w: it should be a whole one; restore the manifest, or the store from a backup", engine.ErrCorrupt)
+		}
 		if err == nil {
+			whole = true
 			l, err = e.applyRecovered(l, ed)
 		}
 		if err != nil {
@@ -156,6 +166,9 @@ func (e *Engine) readManifest(ctx context.Context, c current) (*levels, error) {
 		return nil
 	})
 	e.manifest.log = log
+	if err == nil && !whole {
+		err = fmt.Errorf("%w: the manifest in %s is empty; restore it, or the store from a backup", engine.ErrCorrupt, filepath.Join(e.dir, manifestName))
+	}
 	return l, err
 }
 

@@ -215,8 +215,8 @@ func TestLevels(t *testing.T) {
 		d := simdisk.New(simdisk.Options{Seed: 1})
 		o := Options{FS: d, Inline: true, Levels: n, Multiplier: 2, MemtableBytes: 2 << 10, TableBytes: 4 << 10, CacheBytes: MinCacheBytes, CompactionThreshold: 1}
 		e := mustOpen(t, "/store", o)
-		for i := range 1000 {
-			apply(t, e, engine.Memory, func(b *engine.Batch) { b.Put(optionKey(i*7919%1000), optionValue(i, 100)) })
+		for i := range 600 {
+			apply(t, e, engine.Memory, func(b *engine.Batch) { b.Put(optionKey(i), optionValue(i, 100)) })
 		}
 		m := e.Metrics()
 		if len(m.Levels) != n || m.Levels[n-1].Files == 0 {
@@ -242,7 +242,7 @@ func TestLevels(t *testing.T) {
 func TestMultiplier(t *testing.T) {
 	levels := map[int]int{}
 	for _, multiplier := range []int{2, 100} {
-		e := loadedWith(t, Options{Multiplier: multiplier, MemtableBytes: 2 << 10, TableBytes: 4 << 10, CompactionThreshold: 1}, 2000, 100)
+		e := loadedWith(t, Options{Multiplier: multiplier, MemtableBytes: 2 << 10, TableBytes: 4 << 10, CompactionThreshold: 1}, 1200, 100)
 		for _, l := range e.Metrics().Levels[1:] {
 			levels[multiplier] += int(min(l.Files, 1))
 		}

@@ -14,9 +14,9 @@ import (
 	"github.com/orbit-persistence/orbit/engine/vfs/simdisk"
 )
 
-// life is batches that are flushed, on a disk that refuses something, and what must be
+// trial is batches that are flushed, on a disk that refuses something, and what must be
 // there of them.
-type life struct {
+type trial struct {
 	*rand.Rand
 	t     *testing.T
 	disk  *simdisk.Disk
@@ -27,22 +27,22 @@ type life struct {
 	maybe map[string]string
 }
 
-func newLife(t *testing.T, seed uint64, o Options) *life {
+func newTrial(t *testing.T, seed uint64, o Options) *trial {
 	t.Helper()
-	l := &life{Rand: rand.New(rand.NewPCG(seed, 3)), t: t, disk: simdisk.New(simdisk.Options{Seed: seed}), o: o, model: map[string]string{}}
+	l := &trial{Rand: rand.New(rand.NewPCG(seed, 3)), t: t, disk: simdisk.New(simdisk.Options{Seed: seed}), o: o, model: map[string]string{}}
 	l.o.FS = l.disk
 	l.open()
 	return l
 }
 
-func (l *life) must(err error) {
+func (l *trial) must(err error) {
 	l.t.Helper()
 	if err != nil {
 		l.t.Fatal(err)
 	}
 }
 
-func (l *life) open() {
+func (l *trial) open() {
 	l.t.Helper()
 	e, err := Open(context.Background(), "/store", l.o)
 	l.must(err)
@@ -50,7 +50,7 @@ func (l *life) open() {
 }
 
 // step applies a batch; if that is refused, nothing of it may be there.
-func (l *life) step() error {
+func (l *trial) step() error {
 	var b engine.Batch
 	next := maps.Clone(l.model)
 	for range 1 + l.IntN(6) {
@@ -82,7 +82,7 @@ func (l *life) step() error {
 	return err
 }
 
-func (l *life) steps(n int) {
+func (l *trial) steps(n int) {
 	l.t.Helper()
 	for range n {
 		l.must(l.step())
@@ -112,7 +112,7 @@ func TestFullDisk(t *testing.T) {
 		fired := 0
 		for nth := 1; nth <= calls; nth++ {
 			for _, sticky := range []bool{false, true} {
-				l := newLife(t, uint64(nth), smallest(true))
+				l := newTrial(t, uint64(nth), smallest(true))
 				l.steps(30)
 				at := ops
 				switch {
@@ -168,8 +168,12 @@ func TestFullDisk(t *testing.T) {
 // TestFullDiskInBackground: flushes and merges in the background meet a full disk. Commits
 // wait for no time that does not end: they are refused, and go on when there is room.
 func TestFullDiskInBackground(t *testing.T) {
-	for _, place := range []string{"*.table", "*.values", "/store/manifest/*"} {
-		l := newLife(t, 1, smallest(false))
+	places := []string{"*.table", "*.values", "/store/manifest/*"}
+	if raceEnabled {
+		places = places[:1]
+	}
+	for _, place := range places {
+		l := newTrial(t, 1, smallest(false))
 		l.steps(50)
 		fault := l.disk.Inject(simdisk.Fault{Op: simdisk.OpWrite, Path: place, Sticky: true, Effect: simdisk.NoSpace})
 		for i := 0; ; i++ {
@@ -216,7 +220,7 @@ func TestFullDiskWhileLoading(t *testing.T) {
 	ctx := context.Background()
 	fired := 0
 	for nth := 1; nth <= 12; nth++ {
-		l := newLife(t, 1, smallest(true))
+		l := newTrial(t, 1, smallest(true))
 		l.steps(60)
 		load := map[string]string{}
 		for i := range 100 {
@@ -268,7 +272,7 @@ func TestFailedFlush(t *testing.T) {
 			}
 			for nth := 1; nth <= 4; nth++ {
 				what := fmt.Sprintf("%s, flush %d, %v", place, nth, effect)
-				l := newLife(t, uint64(nth), smallest(true))
+				l := newTrial(t, uint64(nth), smallest(true))
 				l.steps(30)
 				fault := l.disk.Inject(simdisk.Fault{Op: simdisk.OpFlush, Path: place, Nth: nth, Effect: effect})
 				for i := 0; fault.Fired() == 0; i++ {
@@ -313,7 +317,7 @@ func TestFailedFlush(t *testing.T) {
 // TestRefusedRead: a read that the device refuses is told, and is good again when the
 // device is.
 func TestRefusedRead(t *testing.T) {
-	l := newLife(t, 1, smallest(true))
+	l := newTrial(t, 1, smallest(true))
 	l.steps(100)
 	l.must(l.e.Close())
 	for nth := 1; nth <= 10; nth++ {

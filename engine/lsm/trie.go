@@ -95,11 +95,6 @@ func trieIn(memory *vfs.Memory) *trie {
 	return t
 }
 
-// room reports whether entries of so many bytes and such a number have room.
-func (t *trie) room(entries, bytes int64) bool {
-	return t.used.Load()+trieNeed(entries, bytes) <= int64(len(t.data))
-}
-
 // trieNeed bounds what entries take, whose keys and values have so many bytes.
 func trieNeed(entries, bytes int64) int64 {
 	return bytes + entries*(trieReserve+recordHead+unitBytes)

@@ -567,8 +567,8 @@ func (r *recovery) collect() error {
 	return r.prefer()
 }
 
-// begin makes a new log. Its first slot is made now, if only to measure on it.
-func (r *recovery) begin() error {
+// checkNew returns ErrCorrupt if a log without any whole head had records.
+func (r *recovery) checkNew() error {
 	for i, slots := range r.found {
 		for _, s := range slots {
 			if r.sinks[i].lost != nil {
@@ -586,6 +586,14 @@ func (r *recovery) begin() error {
 				return fmt.Errorf("log %s: %w: the heads of all segments are damaged, and records up to %d were flushed; restore the files, or the store from a backup", r.name(), engine.ErrCorrupt, flushed)
 			}
 		}
+	}
+	return nil
+}
+
+// begin makes a new log. Its first slot is made now, if only to measure on it.
+func (r *recovery) begin() error {
+	if err := r.checkNew(); err != nil {
+		return err
 	}
 	r.last, r.durable = r.after, r.after
 	r.Log.id = rand.Uint64()

@@ -86,6 +86,8 @@ func allowed(path string) []string {
 		return []string{"engine"}
 	case within(path, "engine"):
 		return []string{"engine"}
+	case path == "providers/config": // whoever reads a configuration links no provider
+		return []string{"engine"}
 	case within(path, "providers"):
 		return []string{"providers", "engine"}
 	case within(path, "bench"):
@@ -116,6 +118,8 @@ func forbidden(from, to string) string {
 		return fmt.Sprintf("it may import only %q", allowed(from))
 	}
 	switch {
+	case from == "providers/config" && to != "engine":
+		return "it needs the kinds of error only"
 	case to == "engine/enginetest" || to == "engine/vfs/vfstest":
 		return "a conformance suite is for tests"
 	case within(from, "engine") && isEngine(to) && !within(from, to):
@@ -146,6 +150,7 @@ func TestRulesCanFail(t *testing.T) {
 		{"engine", "engine/vfs"}, {"engine", "bench"}, {"check", "engine"}, {"engine/lsm", "bench"}, {"engine/lsm", "engine/memory"},
 		{"engine/lsm", "engine/enginetest"}, {"engine/vfs", "engine/wal"}, {"providers", "bench"}, {"providers/s3", "engine/lsm"},
 		{"engine/peers/lmdb", "engine/rocks"}, {"bench", "providers"}, {"providers/lease", "torture"},
+		{"providers/config", "providers"}, {"providers/config", "engine/vfs"},
 	} {
 		if forbidden(bad[0], bad[1]) == "" {
 			t.Errorf("%s may import %s, says the rule", bad[0], bad[1])
@@ -154,6 +159,7 @@ func TestRulesCanFail(t *testing.T) {
 	for _, good := range [][2]string{
 		{"engine/lsm", "engine"}, {"engine/lsm", "engine/wal"}, {"providers/lsm", "engine/lsm"}, {"providers/local", "engine"},
 		{"bench", "engine/memory"}, {"cmd/orbit-cli", "bench"}, {"providers/rocksdb", "engine/rocks"},
+		{"providers/config", "engine"}, {"providers/lsm", "providers/config"},
 	} {
 		if why := forbidden(good[0], good[1]); why != "" {
 			t.Errorf("%s may not import %s, says the rule: %s", good[0], good[1], why)

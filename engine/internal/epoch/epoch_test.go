@@ -76,6 +76,9 @@ func TestConcurrent(t *testing.T) {
 			}
 		})
 	}
+	for reads.Load() == 0 {
+		runtime.Gosched()
+	}
 	frees := 0
 	for range 20_000 {
 		old := current.Swap(new(cell))

@@ -499,10 +499,17 @@ func (s *story) close() {
 // nothing is in memory.
 func (s *story) reopen() {
 	s.t.Helper()
+	version := s.e.LastSequence()
+	s.e.mu.Lock()
+	dropped := uint64(len(s.e.clearing))
+	s.e.mu.Unlock()
 	s.close()
 	before, err := dataFiles(s.e.fs.List, s.dir)
 	s.must(err)
 	s.open()
+	if again := s.e.LastSequence(); again < version || again > version+dropped { // one for each that is cleared again
+		s.t.Fatalf("the newest version is %d, and was %d", again, version)
+	}
 	s.must(s.e.still(func(st *state) error {
 		if known := st.known(); len(s.e.clearing) == 0 && !maps.Equal(known, before) {
 			return fmt.Errorf("%d files are on disk, and %d are known", len(before), len(known))

@@ -156,6 +156,7 @@ func TestRangeSets(t *testing.T) {
 		var all []tombstone
 		visible, version := uint64(0), uint64(0)
 		var snapshots []uint64
+		commits := []uint64{0} // the versions that readers may begin at
 		for range rapid.IntRange(1, 60).Draw(rt, "commits") {
 			if r.IntN(4) == 0 {
 				snapshots = append(snapshots, visible)
@@ -179,8 +180,9 @@ func TestRangeSets(t *testing.T) {
 				rt.Fatalf("pruned is %d, and commits were visible up to %d", sets.pruned, before)
 			}
 			readers := append(slices.Clone(snapshots), latest)
-			for at := sets.pruned; at <= visible; at++ {
-				if at == before || at == visible {
+			commits = append(commits, visible)
+			for _, at := range commits {
+				if at >= sets.pruned {
 					readers = append(readers, at)
 				}
 			}

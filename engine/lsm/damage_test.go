@@ -115,16 +115,16 @@ func (v *victim) disk(changed map[string][]byte) *simdisk.Disk {
 }
 
 // judge opens a damaged store and reads all of it, by gets and by a walk that seeks on
-// behind what cannot be read. It returns what Open said, and the keys of which ErrCorrupt
-// was said; what is silently wrong, or another error, fails the test.
-func (v *victim) judge(what string, changed map[string][]byte) (opened error, corrupt map[string]error) {
+// behind what cannot be read. It returns the keys of which ErrCorrupt was said, and what
+// Open said; what is silently wrong, or another error, fails the test.
+func (v *victim) judge(what string, changed map[string][]byte) (corrupt map[string]error, opened error) {
 	t := v.t
 	t.Helper()
 	o := v.o
 	o.FS = v.disk(changed)
 	e, err := Open(context.Background(), "/store", o)
 	if err != nil {
-		return err, nil
+		return nil, err
 	}
 	corrupt = map[string]error{}
 	for k, want := range v.model {
@@ -169,7 +169,7 @@ func (v *victim) judge(what string, changed map[string][]byte) (opened error, co
 	if err := e.Close(); err != nil {
 		t.Fatalf("%s: close: %v", what, err)
 	}
-	return nil, corrupt
+	return corrupt, nil
 }
 
 func flip(b []byte, at int, mask byte) []byte {
@@ -178,7 +178,7 @@ func flip(b []byte, at int, mask byte) []byte {
 	return out
 }
 
-// outside fails the test for keys beside the bounds of a table that were said to be
+// within fails the test for keys beside the bounds of a table that were said to be
 // corrupt, and for errors that do not name the file.
 func (v *victim) within(what, name string, corrupt map[string]error) {
 	v.t.Helper()
@@ -212,7 +212,7 @@ func TestDamagedTable(t *testing.T) {
 			"longer": append(bytes.Clone(content), 0), "another's": other, "other bytes": bytes.Repeat([]byte{7}, len(content)),
 		} {
 			what = name + " is " + what
-			opened, corrupt := v.judge(what, map[string][]byte{name: c})
+			corrupt, opened := v.judge(what, map[string][]byte{name: c})
 			if opened != nil {
 				t.Fatalf("%s: %v", what, opened)
 			}
@@ -232,7 +232,7 @@ func TestDamagedTable(t *testing.T) {
 		for range 15 {
 			at := r.IntN(len(content))
 			what := fmt.Sprintf("%s is flipped at %d of %d", name, at, len(content))
-			opened, corrupt := v.judge(what, map[string][]byte{name: flip(content, at, 1<<r.IntN(8))})
+			corrupt, opened := v.judge(what, map[string][]byte{name: flip(content, at, 1<<r.IntN(8))})
 			if opened != nil {
 				t.Fatalf("%s: %v", what, opened)
 			}
@@ -268,7 +268,7 @@ func TestDamagedTable(t *testing.T) {
 	foot := c[len(c)-footerBytes:]
 	binary.LittleEndian.PutUint32(foot[8:], formatVersion+1)
 	binary.LittleEndian.PutUint32(foot[52:], checksum.Of(foot[:52]))
-	_, corrupt := v.judge(name+" is of a later format", map[string][]byte{name: c})
+	corrupt, _ := v.judge(name+" is of a later format", map[string][]byte{name: c})
 	for _, err := range corrupt {
 		if !strings.Contains(err.Error(), "format 2") {
 			t.Fatal(err)
@@ -298,7 +298,7 @@ func TestDamagedValues(t *testing.T) {
 		}
 		for what, c := range cases {
 			what = "value file " + name + " is " + what
-			opened, corrupt := v.judge(what, map[string][]byte{name: c})
+			corrupt, opened := v.judge(what, map[string][]byte{name: c})
 			if opened != nil {
 				t.Fatalf("%s: %v", what, opened)
 			}
@@ -341,7 +341,7 @@ func TestDamagedManifest(t *testing.T) {
 			at = r.IntN(used)
 		}
 		what := fmt.Sprintf("%s is flipped at %d of %d", name, at, used)
-		opened, corrupt := v.judge(what, map[string][]byte{name: flip(content, at, 1<<r.IntN(8))})
+		corrupt, opened := v.judge(what, map[string][]byte{name: flip(content, at, 1<<r.IntN(8))})
 		if opened != nil {
 			refused++
 			if !errors.Is(opened, engine.ErrCorrupt) || !strings.Contains(opened.Error(), "/store/manifest") {
@@ -366,7 +366,7 @@ func TestDamagedManifest(t *testing.T) {
 		"CURRENT is behind":            {currentName: func() []byte { c := v.current(); c.after += 1000; return c.encode() }()},
 		"CURRENT is of a later format": {currentName: later(v.files[currentName])},
 	} {
-		opened, corrupt := v.judge(what, c)
+		corrupt, opened := v.judge(what, c)
 		if what == "CURRENT is of another store" {
 			if opened == nil && len(corrupt) != len(v.model) {
 				t.Errorf("%s: %d of %d keys are told to be corrupt", what, len(corrupt), len(v.model))
@@ -381,13 +381,13 @@ func TestDamagedManifest(t *testing.T) {
 		}
 	}
 	for at := range currentBytes {
-		opened, _ := v.judge("CURRENT is flipped", map[string][]byte{currentName: flip(v.files[currentName], at, 0x10)})
+		_, opened := v.judge("CURRENT is flipped", map[string][]byte{currentName: flip(v.files[currentName], at, 0x10)})
 		if !errors.Is(opened, engine.ErrCorrupt) || !strings.Contains(opened.Error(), currentName) {
 			t.Fatalf("CURRENT is flipped at %d: %v", at, opened)
 		}
 	}
 	// What a crash may leave beside them does not matter.
-	if opened, corrupt := v.judge("a CURRENT.new is left", map[string][]byte{currentTemp: []byte("half")}); opened != nil || len(corrupt) > 0 {
+	if corrupt, opened := v.judge("a CURRENT.new is left", map[string][]byte{currentTemp: []byte("half")}); opened != nil || len(corrupt) > 0 {
 		t.Error(opened, corrupt)
 	}
 }

@@ -154,7 +154,10 @@ func (e *Engine) MultiGet(keys [][]byte, found func(i int, value []byte, present
 	var err error
 	for i, key := range keys {
 		full = append(appendPrefix(full[:0], 0), key...)
+		// The state is held, but not the frames that blocks are in.
+		token := e.domain.Enter()
 		value, err = e.lookUp(&v, full, value[:0])
+		e.domain.Exit(token)
 		switch {
 		case err == engine.ErrNotFound:
 			found(i, nil, false)

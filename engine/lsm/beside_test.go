@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/engine/vfs/simdisk"
 )
 
@@ -40,6 +43,101 @@ func TestGetBesideClose(t *testing.T) {
 	e.closed.Store(false) // as the get saw it
 	if v, err := e.Get([]byte("key"), []byte("dst")); !errors.Is(err, engine.ErrClosed) || string(v) != "dst" {
 		t.Fatalf("%q, %v", v, err)
+	}
+}
+
+// hooked calls a hook before each read of a table.
+type hooked struct {
+	vfs.FS
+	hook func()
+}
+
+type hookedFile struct {
+	vfs.File
+	fs *hooked
+}
+
+func (h *hooked) Open(name string, flags vfs.OpenFlags) (vfs.File, error) {
+	f, err := h.FS.Open(name, flags)
+	if err != nil || filepath.Ext(name) != tableSuffix {
+		return f, err
+	}
+	return &hookedFile{f, h}, nil
+}
+
+func (f *hookedFile) ReadAt(p []byte, off int64) (int, error) {
+	if f.fs.hook != nil {
+		f.fs.hook()
+	}
+	return f.File.ReadAt(p, off)
+}
+
+// TestReadersAreInTheDomain: whoever reads a block, which may be in a frame the next time, is
+// among those who are waited for before a frame is used again.
+func TestReadersAreInTheDomain(t *testing.T) {
+	ctx := context.Background()
+	h := &hooked{FS: simdisk.New(simdisk.Options{Seed: 1})}
+	o := tiny(h)
+	o.Inline = true
+	e := mustOpen(t, "/store", o)
+	const n = 300
+	for i := range n {
+		apply(t, e, engine.Memory, func(b *engine.Batch) { b.Put(optionKey(i), optionValue(i, 100)) })
+	}
+	if err := e.flushAll(ctx); err != nil {
+		t.Fatal(err)
+	}
+	x, err := e.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	walk := func(r engine.Reader, backward bool) error {
+		it, err := r.NewIterator(engine.IterOptions{})
+		if err != nil {
+			return err
+		}
+		ok, move := it.First(), it.Next
+		if backward {
+			ok, move = it.Last(), it.Prev
+		}
+		for ; ok; ok = move() {
+		}
+		return errors.Join(it.Err(), it.Close())
+	}
+	for what, read := range map[string]func() error{
+		"get":             func() error { _, err := e.Get(optionKey(7), nil); return err },
+		"get of snapshot": func() error { _, err := x.Get(optionKey(7), nil); return err },
+		"multi-get":       func() error { return e.MultiGet([][]byte{optionKey(7)}, func(int, []byte, bool) {}) },
+		"walk":            func() error { return walk(e, false) },
+		"walk back":       func() error { return walk(e, true) },
+		"walk snapshot":   func() error { return walk(x, false) },
+		"apply if": func() error {
+			return e.ApplyIf(ctx, x, engine.ReadSet{Ranges: []engine.Range{{Lower: []byte("a"), Upper: []byte("b")}}}, putBatch([]byte("other"), ""), engine.Memory)
+		},
+	} {
+		eachTable(t, e, func(_ int, x *table, r *tableReader) {
+			e.cache.drop(r.frames)
+			r.frames = make([]atomic.Uint32, len(r.frames))
+		})
+		e.domain.Wait()
+		reads := 0
+		h.hook = func() {
+			reads++
+			freed := false
+			e.domain.Retire(func() { freed = true })
+			e.domain.Poll()
+			if freed {
+				t.Errorf("%s: a frame could be used again under it", what)
+			}
+		}
+		err := read()
+		h.hook = nil
+		if err != nil || reads == 0 && what != "apply if" {
+			t.Errorf("%s: %d reads, %v", what, reads, err)
+		}
+	}
+	if err := errors.Join(x.Close(), e.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

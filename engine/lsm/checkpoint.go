@@ -81,7 +81,7 @@ func (e *Engine) copyTo(ctx context.Context, dir string, l *levels, whole *edit)
 // writeManifest makes a manifest of one edit in a directory. One that is there, of a
 // crash before its CURRENT was, gets the edit too.
 func writeManifest(fsys vfs.FS, dir string, inline bool, whole *edit) error {
-	log, err := wal.Open(context.Background(), manifestOptions(fsys, dir, inline), 0, nil)
+	log, err := wal.Open(context.Background(), manifestOptions(fsys, dir, inline), 0, func(wal.Record) error { return nil })
 	if err != nil {
 		return err
 	}

@@ -314,6 +314,51 @@ func TestFailedFlush(t *testing.T) {
 	}
 }
 
+// TestRefusedCreation: each call of the first opening in turn is refused; the next opening
+// makes the store, and no content is lost by it.
+func TestRefusedCreation(t *testing.T) {
+	ctx := context.Background()
+	refused := 0
+	for nth := 1; ; nth++ {
+		d := simdisk.New(simdisk.Options{Seed: 1})
+		o := smallest(true)
+		o.FS = d
+		fault := d.Inject(simdisk.Fault{Nth: nth, Effect: simdisk.EIO})
+		e, err := Open(ctx, "/store", o)
+		fired := fault.Fired()
+		fault.Remove()
+		if err == nil {
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			refused++
+		}
+		if e, err = Open(ctx, "/store", o); err != nil {
+			t.Fatalf("call %d: the next opening: %v", nth, err)
+		}
+		apply(t, e, engine.Flushed, func(b *engine.Batch) { b.Put([]byte("key"), []byte("value")) })
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if e, err = Open(ctx, "/store", o); err != nil {
+			t.Fatalf("call %d: the opening behind that: %v", nth, err)
+		}
+		if v, err := e.Get([]byte("key"), nil); err != nil || string(v) != "value" {
+			t.Fatalf("call %d: %q, %v", nth, v, err)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if fired == 0 {
+			break
+		}
+	}
+	if refused < 20 {
+		t.Errorf("%d calls were refused", refused)
+	}
+}
+
 // TestRefusedRead: a read that the device refuses is told, and is good again when the
 // device is.
 func TestRefusedRead(t *testing.T) {

@@ -28,9 +28,13 @@ func open(t testing.TB, dir string, o lsm.Options) *lsm.Engine {
 }
 
 func TestConformance(t *testing.T) {
+	operations := 20_000
+	if lsm.RaceEnabled {
+		operations /= 4
+	}
 	enginetest.Run(t, enginetest.Target{
 		Name:       "lsm",
-		Operations: 20_000,
+		Operations: operations,
 		Open: func(dir string) (engine.Engine, error) {
 			return lsm.Open(context.Background(), dir, small)
 		},

@@ -47,3 +47,6 @@ func putFile(t testing.TB, fsys vfs.FS, name string, content []byte) {
 		t.Fatal(err)
 	}
 }
+
+// RaceEnabled says that everything takes longer.
+const RaceEnabled = raceEnabled

@@ -154,8 +154,9 @@ func TestCheckpointBesideRoll(t *testing.T) {
 				e.installing.Lock()
 				defer e.installing.Unlock()
 				e.mu.Lock()
-				defer e.mu.Unlock()
-				return e.rollManifest(e.state.Load().levels)
+				whole := e.whole(e.state.Load().levels)
+				e.mu.Unlock()
+				return e.rollManifest(whole)
 			}()
 			if err != nil {
 				t.Error(err)

@@ -24,7 +24,7 @@ func (e *Engine) Checkpoint(ctx context.Context, dir string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := makeDir(e.fs, dir); err != nil {
+	if err := vfs.MakeDir(e.fs, dir); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	switch names, err := e.fs.List(dir); {
@@ -68,7 +68,7 @@ func (e *Engine) copyTo(ctx context.Context, dir string, l *levels, whole *edit)
 		}
 	}
 	for _, sub := range []string{logName, manifestName} {
-		if err := makeDir(e.fs, filepath.Join(dir, sub)); err != nil {
+		if err := vfs.MakeDir(e.fs, filepath.Join(dir, sub)); err != nil {
 			return err
 		}
 	}

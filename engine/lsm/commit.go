@@ -204,6 +204,10 @@ func (e *Engine) writable(ctx context.Context, need int64) error {
 		if m.bytes() < e.options.MemtableBytes && m.bytes()+need <= int64(len(m.trie.data)) {
 			return nil
 		}
+		if err := e.mergesBehind(); err != nil {
+			return err
+		}
+		st = e.state.Load()
 		if m.empty() { // the batch is larger than a memtable
 			return e.replaceMemtable(st, need)
 		}
@@ -226,6 +230,25 @@ func (e *Engine) writable(ctx context.Context, need int64) error {
 			return err
 		}
 	}
+}
+
+// mergesBehind returns why merges cannot be made, if so many runs wait for them that
+// no more may come. Under mu, which it gives up for a while if there are no goroutines.
+func (e *Engine) mergesBehind() error {
+	runs := len(e.state.Load().levels.top)
+	if e.mergeTrouble == nil || runs < e.hardRuns() {
+		return nil
+	}
+	if e.options.Inline {
+		e.mu.Unlock()
+		e.inlineWork()
+		e.mu.Lock()
+	}
+	e.wake(e.background.compact)
+	if e.mergeTrouble == nil {
+		return nil
+	}
+	return fmt.Errorf("%d runs wait to be merged: %w", runs, e.mergeTrouble)
 }
 
 // stall waits until there is less in the queue. Under mu.

@@ -195,27 +195,22 @@ func (e *Engine) sliceEnd(l *levels, lower []byte, size int64) []byte {
 // pickMove moves the oldest run of the top to a level where nothing overlaps it.
 func (e *Engine) pickMove(l *levels, base int) *plan {
 	oldest := l.top[len(l.top)-1]
-	lower, upper := oldest.tables[0].lower, oldest.tables[len(oldest.tables)-1].upper
-	for level := 1; level <= base; level++ {
-		if r := l.below[level-1]; len(r.overlap(lower, upper)) > 0 {
-			for _, t := range oldest.tables {
-				if len(r.overlap(t.lower, t.upper)) > 0 {
-					return nil
-				}
-			}
-		}
-	}
-	// Tombstones, and versions that nobody needs, go by merging alone.
 	for _, t := range oldest.tables {
+		// Tombstones go by merging alone.
 		if t.deletes+t.ranges > 0 {
 			return nil
+		}
+		for _, r := range l.below[:base] {
+			if len(r.overlap(t.lower, t.upper)) > 0 {
+				return nil
+			}
 		}
 	}
 	return &plan{inputs: []input{{0, oldest.id, oldest.tables}}, level: base, move: true}
 }
 
 // pickLevel merges a table of a level into the one below: the one that overlaps least
-// there, of those behind the last one.
+// there.
 func (e *Engine) pickLevel(l *levels, level int) *plan {
 	r, into := l.below[level-1], l.below[level]
 	var best *table

@@ -41,13 +41,20 @@ func (c *tableCursor) reset(t *table) {
 	c.e.key = nil
 }
 
+// open opens the table, if that was not done; false on an error.
+func (c *tableCursor) open() bool {
+	if c.r == nil {
+		c.e.key = nil
+		c.r, c.err = c.t.open()
+	}
+	return c.err == nil
+}
+
 // load goes to a block; false at the ends, and on an error.
 func (c *tableCursor) load(i int) bool {
 	c.e.key = nil
-	if c.r == nil {
-		if c.r, c.err = c.t.open(); c.err != nil {
-			return false
-		}
+	if !c.open() {
+		return false
 	}
 	if i < 0 || i >= c.r.blocks() {
 		c.b = nil
@@ -127,13 +134,7 @@ func (c *tableCursor) seekGE(key []byte) bool {
 	if bytes.Compare(key, c.t.lower) < 0 {
 		key = c.t.lower
 	}
-	if c.r == nil {
-		if c.r, c.err = c.t.open(); c.err != nil {
-			c.e.key = nil
-			return false
-		}
-	}
-	if !c.load(max(c.r.index.find(key), 0)) {
+	if !c.open() || !c.load(max(c.r.index.find(key), 0)) {
 		return false
 	}
 	if i := c.b.seek(key); i < c.n {
@@ -147,13 +148,7 @@ func (c *tableCursor) seekLT(key []byte) bool {
 	if bytes.Compare(key, c.t.upper) > 0 {
 		key = c.t.upper
 	}
-	if c.r == nil {
-		if c.r, c.err = c.t.open(); c.err != nil {
-			c.e.key = nil
-			return false
-		}
-	}
-	if !c.load(max(c.r.index.find(key), 0)) {
+	if !c.open() || !c.load(max(c.r.index.find(key), 0)) {
 		return false
 	}
 	if i := c.b.seek(key); i > 0 {

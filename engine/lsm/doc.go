@@ -77,7 +77,8 @@
 //     before the manifest forgets what came before the edit that it leads to.
 //
 // Flushes and merges that fail for want of room, or for damage that they read, are tried
-// again; commits go on while there is room in memory, and then get that error. After any
+// again; commits go on while there is room in memory, and not too many runs wait to be
+// merged, and then get that error. After any
 // other write or flush that failed the engine is read-only: reads go on, Close reports
 // it, and the next opening replays the log.
 //
@@ -109,8 +110,8 @@
 //	   8  u32 version: 1
 //	  12  u32 number of levels, the top included: 2 to 16
 //	  16  u64 id of the store
-//	  24  u64 the record of the manifest after which the newest whole edit comes; 0 in a
-//	      new store, where edits build on nothing
+//	  24  u64 the record of the manifest after which the newest whole edit comes, which the
+//	      others build on
 //	  60  u32 CRC of the 60 bytes before it
 //
 // A payload of the manifest is an edit, which changes what those before it say:
@@ -133,8 +134,8 @@
 //	  10  nothing is left of a family: number
 //	  11  the number of the next family
 //
-// In an edit tables go before others come, and value files come before others go. A run is called by the version of the newest
-// commit that was in it when it was made. All that is said of a table beside its bounds,
+// In an edit tables go before others come, and value files come before others go. A run
+// is called by the version of the newest commit that was in it when it was made. All that is said of a table beside its bounds,
 // the part within them, level and run is of the whole file, whatever pieces are left.
 //
 // A payload of the log is a batch (engine.Batch has its format), or begins with a zero:
@@ -188,7 +189,7 @@
 //
 // In a filter of lines, the line of a key is the high half of hash · lines. In it the
 // bits are set, of 0 to 511, that the low 9 bits of x are, which is then shifted by 9, for
-// each probe; at first, and again after seven, x becomes mix(x), of the hash at first.
+// each probe. For the first seven x is mix(hash) at first, for the others mix(hash · p2).
 //
 //	mix(x) = (x XOR x>>32) · p1
 //

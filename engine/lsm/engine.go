@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,7 +57,8 @@ type Engine struct {
 	// clearing are families that were dropped, of which something may still be there.
 	clearing map[engine.FamilyID]bool
 	// failed is why no write can be trusted any more; troubled is why the last flush could
-	// not be made, mergeTrouble why the last merge could not: they are tried again.
+	// not be made, mergeTrouble why the last merge could not: they are tried again, and
+	// commits get them that would have to wait for it.
 	failed, troubled, mergeTrouble error
 	// changed is signalled when the queue, failed or troubled have changed.
 	changed *sync.Cond
@@ -174,8 +173,6 @@ func (e *Engine) fail(cause error) error {
 	return e.failed
 }
 
-var errNotExist = fs.ErrNotExist
-
 // readFull reads as much as there is, up to the length of b.
 func readFull(f vfs.File, b []byte) (int, error) {
 	n, err := f.ReadAt(b, 0)
@@ -183,14 +180,6 @@ func readFull(f vfs.File, b []byte) (int, error) {
 		err = nil
 	}
 	return n, err
-}
-
-// makeDir makes a directory, if it is not there, and its name durable.
-func makeDir(fsys vfs.FS, dir string) error {
-	if err := fsys.MkdirAll(dir); err != nil {
-		return err
-	}
-	return fsys.SyncDir(filepath.Dir(dir))
 }
 
 // since adds the time since a moment to a counter.

@@ -70,7 +70,7 @@ func (e *Engine) writeMemtable(ctx context.Context, st *state, q *queued) (*edit
 
 // installEdit makes an edit of the levels durable, and then seen. done leaves the queue, and
 // if the edit is refused what by wrote is removed, unless they are nil.
-func (e *Engine) installEdit(ed *edit, done *queued, by *job) (err error) {
+func (e *Engine) installEdit(ed *edit, done *queued, by *job) error {
 	e.installing.Lock()
 	defer e.installing.Unlock()
 	recorded := false
@@ -85,6 +85,7 @@ func (e *Engine) installEdit(ed *edit, done *queued, by *job) (err error) {
 		return err
 	}
 	uses := after.uses()
+	ed.noValues = nil // an edit that was refused comes again
 	for _, n := range slices.Sorted(maps.Keys(after.values)) {
 		if uses[n] == 0 {
 			ed.noValues = append(ed.noValues, n)
@@ -113,42 +114,53 @@ func (e *Engine) installEdit(ed *edit, done *queued, by *job) (err error) {
 			v.obsolete.Store(true)
 		}
 	}
-	// Values that no table needs are files that were written for nothing.
+	// Values that no table needs are files that were written for nothing. What cannot be
+	// removed now is when the store is opened again.
 	for _, v := range ed.values {
 		if after.values[v.number] == nil {
-			err = errors.Join(err, e.fs.Remove(fileName(e.dir, v.number, valueSuffix)))
+			_ = e.fs.Remove(fileName(e.dir, v.number, valueSuffix))
 		}
 	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	st := e.state.Load()
 	queue := st.queue
 	if done != nil {
 		queue = queue[: len(queue)-1 : len(queue)-1]
 	}
-	e.install(newState(st.mem, queue, after))
+	e.state.Store(newState(st.mem, queue, after))
 	e.troubled = nil
 	e.setPace()
 	e.changed.Broadcast()
+	var whole *edit
 	if e.manifest.due() {
-		err = errors.Join(err, e.rollManifest(after))
+		whole = e.whole(after)
 	}
-	return err
+	e.mu.Unlock()
+	// Commits go on while files are removed, and the manifest is written anew.
+	e.releaseState(st)
+	if whole == nil {
+		return nil
+	}
+	return e.rollManifest(whole)
 }
 
 // record makes an edit durable in the manifest. Under installing.
 func (e *Engine) record(ed *edit) error {
 	ed.nextFile = e.lastFile.Load()
+	if _, err := e.manifest.append(ed); err != nil {
+		return err
+	}
+	// Not before: a whole edit must not say of a memtable that it is in tables when that
+	// was refused.
 	if ed.version != 0 {
 		e.manifestVersion, e.manifestSequence = ed.version, ed.logSequence
 	}
-	_, err := e.manifest.append(ed)
-	return err
+	return nil
 }
 
-// rollManifest writes the manifest anew. Under installing and mu.
-func (e *Engine) rollManifest(l *levels) error {
-	err := e.manifest.roll(e.fs, e.dir, e.whole(l))
+// rollManifest writes the manifest anew. Under installing.
+func (e *Engine) rollManifest(whole *edit) error {
+	err := e.manifest.roll(e.fs, e.dir, whole)
 	if errors.Is(err, engine.ErrNoSpace) {
 		return nil // the old one goes on
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/internal/inspection"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 )
 
@@ -33,24 +34,17 @@ import (
 // a table or a value file.
 func Inspect(ctx context.Context, fsys vfs.FS, dir string, w io.Writer) error {
 	v := newVerifier(ctx, fsys, dir)
-	p := &printer{w: w}
+	p := inspection.NewPrinter(w)
 	err := inspectStore(p, v)
 	if err = errors.Join(err, v.close()); err != nil {
 		return fmt.Errorf("inspect %s: %w", dir, err)
 	}
-	if len(v.damage.list) == 0 {
-		p.printf("sound\n")
-	} else {
-		p.printf("damage in %d places\n", len(v.damage.list)+v.damage.more)
-	}
-	for _, err := range v.damage.list {
-		p.printf("  %v\n", err)
-	}
-	return errors.Join(p.err, v.damage.err())
+	v.damage.Print(p)
+	return errors.Join(p.Err(), v.damage.Err())
 }
 
 // inspectStore prints and verifies everything. What it returns is no damage.
-func inspectStore(p *printer, v *verifier) error {
+func inspectStore(p *inspection.Printer, v *verifier) error {
 	names, err := v.find()
 	if err != nil {
 		return err
@@ -60,23 +54,23 @@ func inspectStore(p *printer, v *verifier) error {
 		if err := v.ctx.Err(); err != nil {
 			return err
 		}
-		v.damage.add(restore(err))
-		p.printf("LSM-tree in %s, without a sound %s\n", v.dir, currentName)
+		v.damage.Add(restore(err))
+		p.Printf("LSM-tree in %s, without a sound %s\n", v.dir, currentName)
 		return nil
 	}
 	v.e.id = c.store
-	p.printf("LSM-tree %016x in %s: %d levels, the manifest counts from record %d on\n", c.store, v.dir, c.levels, c.after+1)
+	p.Printf("LSM-tree %016x in %s: %d levels, the manifest counts from record %d on\n", c.store, v.dir, c.levels, c.after+1)
 	if ok, err := v.readManifest(c); !ok {
 		return err
 	}
 	m := &v.manifest
-	p.printf("manifest  %d edits, of which %d are whole; of version %d, record %d of the log; files up to %d\n",
+	p.Printf("manifest  %d edits, of which %d are whole; of version %d, record %d of the log; files up to %d\n",
 		m.edits, m.whole, v.e.manifestVersion, v.e.manifestSequence, v.e.lastFile.Load())
 	v.printFamilies(p)
 	if err := v.readLog(); err != nil {
 		return err
 	}
-	p.printf("log       %d records behind that: %d batches, %d bulk loads, %d cleared ranges; up to version %d\n",
+	p.Printf("log       %d records behind that: %d batches, %d bulk loads, %d cleared ranges; up to version %d\n",
 		v.log.records, v.log.batches, len(v.log.loads), v.log.cleared, v.log.version)
 	if err := v.run(); err != nil {
 		return err
@@ -86,16 +80,16 @@ func inspectStore(p *printer, v *verifier) error {
 	return v.ctx.Err()
 }
 
-func (v *verifier) printFamilies(p *printer) {
+func (v *verifier) printFamilies(p *inspection.Printer) {
 	for _, name := range slices.SortedFunc(maps.Keys(v.e.families), func(a, b string) int { return int(int64(v.e.families[a]) - int64(v.e.families[b])) }) {
-		p.printf("family %d  %s\n", v.e.families[name], engine.QuoteKey([]byte(name)))
+		p.Printf("family %d  %s\n", v.e.families[name], engine.QuoteKey([]byte(name)))
 	}
 	for _, id := range slices.Sorted(maps.Keys(v.e.clearing)) {
-		p.printf("family %d  dropped; something of it may still be there\n", id)
+		p.Printf("family %d  dropped; something of it may still be there\n", id)
 	}
 }
 
-func (v *verifier) printLevels(p *printer) {
+func (v *verifier) printLevels(p *inspection.Printer) {
 	pieces := map[uint64]int{}
 	for _, s := range v.scans {
 		for _, t := range s.run.tables {
@@ -106,17 +100,17 @@ func (v *verifier) printLevels(p *printer) {
 		if len(s.run.tables) == 0 {
 			continue
 		}
-		p.printf("%s: %d tables, %d bytes\n", s.where, len(s.run.tables), s.run.bytes())
+		p.Printf("%s: %d tables, %d bytes\n", s.where, len(s.run.tables), s.run.bytes())
 		for _, t := range s.run.tables {
-			p.printf("  table %d  %d bytes, %d entries, %d deletes, %d range tombstones, versions %d to %d, %s to %s",
+			p.Printf("  table %d  %d bytes, %d entries, %d deletes, %d range tombstones, versions %d to %d, %s to %s",
 				t.number, t.bytes, t.entries, t.deletes, t.ranges, t.lowest+t.add, t.newest(), engine.QuoteKey(t.lower), engine.QuoteKey(t.upper))
 			switch n := pieces[t.number]; {
 			case n > 1:
-				p.printf("; one of %d pieces, about %d bytes", n, t.live)
+				p.Printf("; one of %d pieces, about %d bytes", n, t.live)
 			case !t.whole():
-				p.printf("; a piece of about %d bytes", t.live)
+				p.Printf("; a piece of about %d bytes", t.live)
 			}
-			p.printf("\n")
+			p.Printf("\n")
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(v.levels.values)) {
@@ -124,12 +118,12 @@ func (v *verifier) printLevels(p *printer) {
 		if c := v.values[n]; c != nil {
 			used = c.used
 		}
-		p.printf("value file %d  %d bytes, of which %.1f %% are of use\n", n, bytes, 100*float64(used)/float64(max(bytes, 1)))
+		p.Printf("value file %d  %d bytes, of which %.1f %% are of use\n", n, bytes, 100*float64(used)/float64(max(bytes, 1)))
 	}
 }
 
 // printFiles names the files that nothing tells of.
-func (v *verifier) printFiles(p *printer, names []string) {
+func (v *verifier) printFiles(p *inspection.Printer, names []string) {
 	known := map[string]bool{vfs.LockName: true, currentName: true, logName: true, manifestName: true, "lost+found": true}
 	for _, s := range v.scans {
 		for _, t := range s.run.tables {
@@ -144,13 +138,13 @@ func (v *verifier) printFiles(p *printer, names []string) {
 		switch {
 		case known[name]:
 		case name == currentTemp:
-			p.printf("%s: left by a crash, and of no use\n", name)
+			p.Printf("%s: left by a crash, and of no use\n", name)
 		case ours && v.log.damaged:
-			p.printf("%s: nothing tells of it, as far as the log can be read\n", name)
+			p.Printf("%s: nothing tells of it, as far as the log can be read\n", name)
 		case ours:
-			p.printf("%s: nothing tells of it; the next opening removes it\n", name)
+			p.Printf("%s: nothing tells of it; the next opening removes it\n", name)
 		default:
-			p.printf("%s: not of a store\n", name)
+			p.Printf("%s: not of a store\n", name)
 		}
 	}
 }
@@ -194,16 +188,4 @@ func (v *verifier) find() ([]string, error) {
 		return nil, none
 	}
 	return names, nil
-}
-
-// printer remembers the first error of its writer.
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) printf(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format, args...)
-	}
 }

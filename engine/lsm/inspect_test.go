@@ -18,6 +18,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/internal/inspection"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/engine/vfs/simdisk"
 	"github.com/orbit-persistence/orbit/engine/wal"
@@ -840,14 +841,14 @@ func (x exhibit) load(version uint64) {
 // TestInspectIsBounded: of very much damage a part is listed, and the rest counted.
 func TestInspectIsBounded(t *testing.T) {
 	upper, lower := forged{run: 10}, forged{level: 1}
-	for i := range maxDamage + 50 {
+	for i := range inspection.MaxListed + 50 {
 		key := fmt.Appendf(nil, "\x00%04d", i)
 		upper.entries = append(upper.entries, entry{key: key, version: 8, kind: kindPut})
 		lower.entries = append(lower.entries, entry{key: key, version: 9, kind: kindPut})
 	}
 	x := forge(t, []forged{upper, lower}, nil)
 	out, err := x.inspect()
-	if err == nil || strings.Count(err.Error(), "lies below") != maxDamage || !strings.Contains(err.Error(), "in 50 more places") || !strings.Contains(out, "damage in 150 places\n") {
+	if err == nil || strings.Count(err.Error(), "lies below") != inspection.MaxListed || !strings.Contains(err.Error(), "in 50 more places") || !strings.Contains(out, "damage in 150 places\n") {
 		t.Errorf("it says %v\n%s", err, out)
 	}
 }

@@ -119,7 +119,7 @@ func (e *Engine) iterate(f engine.FamilyID, o engine.IterOptions, at uint64) (en
 			it.addRun(r, v.at)
 		}
 	}
-	if !v.mem.empty0() {
+	if !v.mem.untouched() {
 		it.addMem(v.mem, v.ranges, v.at)
 	}
 	for _, q := range v.queue {
@@ -135,8 +135,8 @@ func (e *Engine) iterate(f engine.FamilyID, o engine.IterOptions, at uint64) (en
 	return it, nil
 }
 
-// empty0 reports, to readers, whether there is nothing in a memtable.
-func (m *memtable) empty0() bool { return m.trie.records.Load() == 0 && m.ranges.Load() == nil }
+// untouched reports, to readers, whether there is nothing in a memtable.
+func (m *memtable) untouched() bool { return m.trie.records.Load() == 0 && m.ranges.Load() == nil }
 
 // before reports whether a comes before b in the direction of the walk.
 func (it *iterator) before(a, b *merged) bool {

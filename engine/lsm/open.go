@@ -31,7 +31,7 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	}
 	e.options, e.fs, e.dir = o, o.FS, dir
 	e.changed = sync.NewCond(&e.mu)
-	if err := makeDir(e.fs, dir); err != nil {
+	if err := vfs.MakeDir(e.fs, dir); err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	if e.lock, err = e.fs.Lock(dir); err != nil {
@@ -117,7 +117,7 @@ func (e *Engine) create() error {
 	}
 	logs := filepath.Join(e.dir, logName)
 	for _, dir := range []string{logs, filepath.Join(e.dir, manifestName)} {
-		if err := makeDir(e.fs, dir); err != nil {
+		if err := vfs.MakeDir(e.fs, dir); err != nil {
 			return err
 		}
 	}

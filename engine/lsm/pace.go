@@ -2,6 +2,7 @@ package lsm
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,8 +13,10 @@ type pace struct {
 	// flushRate and mergeRate are the bytes of commits that flushes and merges of the top
 	// took away in a second, as a moving average; 0 for not known.
 	flushRate, mergeRate float64
-	// rate is what writers may commit in a second; 0 for no bound.
-	rate float64
+	// rate is what writers may commit in a second; 0 for no bound. bounded says that there
+	// is one, to those who do not have mu.
+	rate    float64
+	bounded atomic.Bool
 	// due is when what was committed so far is paid for.
 	due time.Time
 }
@@ -61,10 +64,16 @@ func (e *Engine) setPace() {
 		behind := min(float64(n-soft)/float64(hard-soft), 1)
 		bound(p.mergeRate * (2 - 1.5*behind))
 	}
+	p.set(rate)
+}
+
+// set sets the rate; with no bound nothing is owed.
+func (p *pace) set(rate float64) {
 	if rate == 0 {
 		p.due = time.Time{}
 	}
 	p.rate = rate
+	p.bounded.Store(rate != 0)
 }
 
 // softRuns is how many runs at the top slow nobody down, hardRuns how many there should
@@ -74,11 +83,11 @@ func (e *Engine) hardRuns() int { return 5*e.options.CompactionThreshold + 5 }
 
 // slow sleeps for as long as a commit of so many bytes is to be held back.
 func (e *Engine) slow(ctx context.Context, bytes int64) error {
-	if e.options.Inline {
+	p := &e.pace
+	if e.options.Inline || !p.bounded.Load() {
 		return nil
 	}
 	e.mu.Lock()
-	p := &e.pace
 	if p.rate == 0 {
 		e.mu.Unlock()
 		return nil

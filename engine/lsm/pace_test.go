@@ -133,7 +133,7 @@ func TestSlow(t *testing.T) {
 	if waits(e, 1<<40) {
 		t.Error("without a rate a commit waits")
 	}
-	e.pace.rate = 1 // a byte in a second
+	e.pace.set(1) // a byte in a second
 	before := time.Now()
 	if !waits(e, 1000) {
 		t.Error("what it owes is not waited for")
@@ -145,14 +145,14 @@ func TestSlow(t *testing.T) {
 		t.Errorf("what is owed was not forgiven: %v", late)
 	}
 	e = paced(t, Options{})
-	e.pace.rate = 1e15
+	e.pace.set(1e15)
 	for range 1000 {
 		if waits(e, 100) {
 			t.Fatal("a commit that owes nothing to speak of waits")
 		}
 	}
 	e = paced(t, Options{})
-	e.pace.rate = 1e6
+	e.pace.set(1e6)
 	e.pace.due = time.Now().Add(10 * time.Second) // of commits before
 	if !waits(e, 1) {
 		t.Error("what others owe is not waited for")
@@ -177,7 +177,7 @@ func TestNoStops(t *testing.T) {
 			stopped, longest, wrote := 0.0, 0.0, 0.0
 			e.at(0, 0)
 			const step = 0.001
-			for now := 0.0; now < 60; now += step {
+			for at := 0.0; at < 60; at += step {
 				rate := speed
 				if p := e.pace.rate / scale; p > 0 {
 					rate = min(rate, p)
@@ -186,7 +186,7 @@ func TestNoStops(t *testing.T) {
 					if queue >= most-1 {
 						rate = 0
 						stopped += step
-						if now > 5 {
+						if at > 5 {
 							longest = max(longest, stopped)
 						}
 					} else {

@@ -55,7 +55,7 @@ type pinned struct {
 	changed map[string]bool
 }
 
-// walk is an iterator that is held, what it shows, and where it stands: -1 for nowhere.
+// walk is an iterator that is held, what it shows, and where it stands; -1 if on none.
 type walk struct {
 	engine.Iterator
 	keys   []string

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -196,4 +197,4 @@ func (l *levels) uses() map[uint64]int64 {
 	return out
 }
 
-func missing(err error) bool { return errors.Is(err, errNotExist) }
+func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/internal/inspection"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/engine/wal"
 )
@@ -88,34 +89,11 @@ func (v *verifier) closeValues() error {
 }
 
 // damage is what was found to be wrong.
-type damage struct {
-	list []error
-	more int
-}
-
-// maxDamage bounds the list of what was found.
-const maxDamage = 100
-
-func (d *damage) add(err error) {
-	if len(d.list) < maxDamage {
-		d.list = append(d.list, err)
-	} else {
-		d.more++
-	}
-}
+type damage struct{ inspection.Damage }
 
 // at adds what is wrong at an offset of a file.
 func (d *damage) at(name string, off int64, format string, args ...any) {
-	d.add(vfs.NewError("inspect", name, off, fmt.Errorf("%w: %s; restore the file, or the store from a backup", engine.ErrCorrupt, fmt.Sprintf(format, args...))))
-}
-
-// err returns everything, nil if nothing is wrong.
-func (d *damage) err() error {
-	list := d.list
-	if d.more > 0 {
-		list = append(list[:len(list):len(list)], fmt.Errorf("inspect: %w in %d more places", engine.ErrCorrupt, d.more))
-	}
-	return errors.Join(list...)
+	d.Add(vfs.NewError("inspect", name, off, fmt.Errorf("%w: %s; restore the file, or the store from a backup", engine.ErrCorrupt, fmt.Sprintf(format, args...))))
 }
 
 // restore makes ErrCorrupt of errors for which a store, as its own files tell of it, has
@@ -156,12 +134,12 @@ func (v *verifier) readManifest(c current) (ok bool, err error) {
 		if err := v.ctx.Err(); err != nil {
 			return false, err
 		}
-		v.damage.add(restore(err))
+		v.damage.Add(restore(err))
 		return false, nil
 	}
 	for _, t := range v.levels.all {
 		if t.number > v.e.lastFile.Load() {
-			v.damage.add(fmt.Errorf("%w: %s has table %d, and says that files go up to %d; restore the store from a backup", engine.ErrCorrupt, name, t.number, v.e.lastFile.Load()))
+			v.damage.Add(fmt.Errorf("%w: %s has table %d, and says that files go up to %d; restore the store from a backup", engine.ErrCorrupt, name, t.number, v.e.lastFile.Load()))
 		}
 	}
 	return true, nil
@@ -184,7 +162,7 @@ func (v *verifier) readLog() error {
 			return err
 		}
 		l.damaged = true
-		v.damage.add(restore(err))
+		v.damage.Add(restore(err))
 	}
 	return nil
 }
@@ -341,7 +319,7 @@ func (v *verifier) value(key []byte, ref valueRef) {
 		v.values[ref.file] = c
 		if meta == nil {
 			c.lost = true
-			v.damage.add(fmt.Errorf("%w: the value of key %s is in value file %d, of which the manifest does not tell; restore the store from a backup", engine.ErrCorrupt, engine.QuoteKey(key), ref.file))
+			v.damage.Add(fmt.Errorf("%w: the value of key %s is in value file %d, of which the manifest does not tell; restore the store from a backup", engine.ErrCorrupt, engine.QuoteKey(key), ref.file))
 		}
 	}
 	if !c.lost && c.file == nil {
@@ -354,7 +332,7 @@ func (v *verifier) value(key []byte, ref valueRef) {
 	p, err := readStored(c.file, "inspect", int(ref.stored), at, &v.raw, &v.buf)
 	switch {
 	case err != nil:
-		v.damage.add(fmt.Errorf("value of key %s: %w; restore the file, or the store from a backup", engine.QuoteKey(key), err))
+		v.damage.Add(fmt.Errorf("value of key %s: %w; restore the file, or the store from a backup", engine.QuoteKey(key), err))
 	case uint64(len(p)) != ref.length:
 		v.damage.at(c.file.Name(), at.offset, "the value of key %s has %d bytes, and should have %d", engine.QuoteKey(key), len(p), ref.length)
 	}
@@ -370,14 +348,14 @@ func (v *verifier) openValues(c *valueCheck, meta *valueFile) {
 	}
 	if open >= maxOpenValues {
 		if err := v.closeValues(); err != nil {
-			v.damage.add(err)
+			v.damage.Add(err)
 		}
 	}
 	name := fileName(v.dir, meta.number, valueSuffix)
 	f, err := v.fs.Open(name, vfs.ReadOnly)
 	if err != nil {
 		c.lost = true
-		v.damage.add(restore(err))
+		v.damage.Add(restore(err))
 		return
 	}
 	c.file = f
@@ -391,7 +369,7 @@ func (v *verifier) checkValueFiles() {
 		switch info, err := v.fs.Stat(name); {
 		case err != nil:
 			if c == nil || !c.lost {
-				v.damage.add(restore(err))
+				v.damage.Add(restore(err))
 			}
 		case info.Size != meta.bytes:
 			v.damage.at(name, min(info.Size, meta.bytes), "the file has %d bytes, and should have %d", info.Size, meta.bytes)
@@ -520,7 +498,7 @@ func (s *runScan) openTable(t *table) {
 	r, err := openTable(v.fs, t.file(v.dir), place{store: v.e.id, file: t.number}, t.bytes)
 	if err != nil {
 		if s.fresh {
-			v.damage.add(fmt.Errorf("table of keys from %s to %s: %w", engine.QuoteKey(t.lower), engine.QuoteKey(t.upper), err))
+			v.damage.Add(fmt.Errorf("table of keys from %s to %s: %w", engine.QuoteKey(t.lower), engine.QuoteKey(t.upper), err))
 		}
 		return
 	}
@@ -539,7 +517,7 @@ func (s *runScan) closeTable() {
 		s.checkTable()
 	}
 	if err := s.r.file.Close(); err != nil {
-		s.v.damage.add(err)
+		s.v.damage.Add(err)
 	}
 	s.r, s.b = nil, nil
 }
@@ -554,7 +532,7 @@ func (s *runScan) readBlock() {
 	b, err := s.r.readBlock(s.block, &s.raw, &s.buf)
 	if err != nil {
 		if s.fresh {
-			s.v.damage.add(err)
+			s.v.damage.Add(err)
 		}
 		s.facts.blind = true
 		return

@@ -19,26 +19,12 @@ import (
 func Read(ctx context.Context, fsys vfs.FS, dir string, after uint64, each func(Record) error) (last uint64, err error) {
 	l := &Log{fs: fsys, sinks: []*sink{{dir: dir}}, options: Options{Sinks: []string{dir}, Inline: true}}
 	r := recovery{Log: l, ctx: ctx, after: after, replay: each, readOnly: true}
-	if err := r.read(); err != nil {
+	begun, err := r.find()
+	if err == nil && !begun {
+		err = r.checkNew()
+	}
+	if err != nil {
 		return 0, fmt.Errorf("read log: %w", err)
 	}
 	return max(r.last, after), nil
-}
-
-// read is run without its writes.
-func (r *recovery) read() error {
-	if err := r.look(); err != nil {
-		return err
-	}
-	newest, err := r.choose()
-	if err != nil {
-		return err
-	}
-	if newest == nil {
-		return r.checkNew()
-	}
-	if err := r.link(); err != nil {
-		return err
-	}
-	return r.replayChain()
 }

@@ -85,23 +85,29 @@ type foundSlot struct {
 func (s foundSlot) cut() bool { return s.bytes < 2*headBytes }
 
 func (r *recovery) run() error {
-	if err := r.look(); err != nil {
+	switch begun, err := r.find(); {
+	case err != nil:
 		return err
-	}
-	newest, err := r.choose()
-	if err != nil {
-		return err
-	}
-	if newest == nil {
+	case !begun:
 		return r.begin()
 	}
-	if err := r.link(); err != nil {
-		return err
-	}
-	if err := r.replayChain(); err != nil {
-		return err
-	}
 	return r.settle()
+}
+
+// find finds the records of the log, and replays them. It changes nothing; begun is false
+// if there is no log.
+func (r *recovery) find() (begun bool, err error) {
+	if err := r.look(); err != nil {
+		return false, err
+	}
+	newest, err := r.choose()
+	if err != nil || newest == nil {
+		return false, err
+	}
+	if err := r.link(); err != nil {
+		return true, err
+	}
+	return true, r.replayChain()
 }
 
 // look reads the heads of all slots in all sinks.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
+	"github.com/orbit-persistence/orbit/engine/lsm"
 	"github.com/orbit-persistence/orbit/engine/memory"
 	"github.com/orbit-persistence/orbit/engine/pebbledb"
 	"github.com/orbit-persistence/orbit/engine/peers/badger"
@@ -31,6 +32,15 @@ func Standard() []Engine {
 			},
 			Settings: func(c Config) string {
 				return fmt.Sprintf("cache of pages %d MiB, changed ones included; pages of 4 KiB, not compressed, written when 128 MiB have been logged", c.CacheBytes/mib)
+			},
+		},
+		{
+			Name: "lsm",
+			Open: func(dir string, c Config) (engine.Engine, error) {
+				return lsm.Open(context.Background(), dir, lsm.Options{CacheBytes: int64(c.CacheBytes)})
+			},
+			Settings: func(c Config) string {
+				return fmt.Sprintf("block cache %d MiB, memtable 64 MiB, blocks of 4 KiB, LZ4, filters of 10 bits, values of 1 KiB and more apart", c.CacheBytes/mib)
 			},
 		},
 		{

@@ -6,6 +6,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
+	"github.com/orbit-persistence/orbit/engine/lsm"
 	"github.com/orbit-persistence/orbit/engine/memory"
 	"github.com/orbit-persistence/orbit/engine/pebbledb"
 	"github.com/orbit-persistence/orbit/engine/peers/badger"
@@ -46,6 +47,20 @@ func Standard() []target.Engine {
 			OpenOn: func(fsys vfs.FS, dir string) (engine.Engine, error) {
 				return cowbtree.Open(context.Background(), dir, cowbtree.Options{
 					FS: fsys, Inline: true, CacheBytes: cowbtree.MinCacheBytes, SegmentBytes: 16 << 10, CheckpointBytes: 2 << 10, MaxKeysPerNode: 4,
+				})
+			},
+		},
+		{
+			Name: "lsm",
+			Open: func(dir string) (engine.Engine, error) {
+				return lsm.Open(context.Background(), dir, lsm.Options{
+					CacheBytes: 4 << 20, MemtableBytes: 256 << 10, TableBytes: 128 << 10, Multiplier: 3, ValuesApart: 200, ValueFileBytes: 128 << 10,
+				})
+			},
+			OpenOn: func(fsys vfs.FS, dir string) (engine.Engine, error) {
+				return lsm.Open(context.Background(), dir, lsm.Options{
+					FS: fsys, Inline: true, CacheBytes: lsm.MinCacheBytes, MemtableBytes: lsm.MinMemtableBytes, SegmentBytes: 16 << 10,
+					TableBytes: 4 << 10, Multiplier: 2, CompactionThreshold: 2, ValuesApart: 64, ValueFileBytes: 4 << 10,
 				})
 			},
 		},

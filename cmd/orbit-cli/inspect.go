@@ -11,6 +11,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
+	"github.com/orbit-persistence/orbit/engine/lsm"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/engine/wal"
 )
@@ -28,18 +29,19 @@ func (c *inspectCommand) Run(ctx context.Context) error {
 }
 
 func (c *inspectCommand) print(ctx context.Context, out io.Writer) error {
-	var each func(wal.Record) string
-	if c.Records {
-		each = describe
-	}
 	var found int
 	var damage []error
 	err := filepath.WalkDir(c.Dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
 			return err
 		}
+		var each func(wal.Record) string
+		if c.Records {
+			each = describerOf(path)
+		}
 		for _, err := range []error{
 			cowbtree.Inspect(ctx, vfs.OS(), path, out),
+			lsm.Inspect(ctx, vfs.OS(), path, out),
 			wal.Inspect(ctx, vfs.OS(), path, out, each),
 		} {
 			switch {
@@ -61,12 +63,35 @@ func (c *inspectCommand) print(ctx context.Context, out io.Writer) error {
 	return errors.Join(append(damage, err)...)
 }
 
-// describe says what a record holds: a batch, or what a store tells its log beside.
-func describe(r wal.Record) string {
-	if text, ok := cowbtree.DescribeRecord(r.Payload); ok {
-		return text
+// describerOf returns what says what a record holds of the log in a directory. Stores tell
+// their logs different things beside batches; what lies beside the log says whose it is.
+func describerOf(dir string) func(wal.Record) string {
+	if abs, err := filepath.Abs(dir); err == nil { // "." has no name of its own
+		dir = abs
 	}
-	b, err := engine.DecodeBatch(r.Payload)
+	other := cowbtree.DescribeRecord
+	if _, err := os.Stat(filepath.Join(filepath.Dir(dir), "CURRENT")); err == nil {
+		if filepath.Base(dir) == "manifest" {
+			return func(r wal.Record) string {
+				if text, ok := lsm.DescribeEdit(r.Payload); ok {
+					return text
+				}
+				return "not an edit"
+			}
+		}
+		other = lsm.DescribeRecord
+	}
+	return func(r wal.Record) string {
+		if text, ok := other(r.Payload); ok {
+			return text
+		}
+		return describeBatch(r.Payload)
+	}
+}
+
+// describeBatch says what a batch changes.
+func describeBatch(payload []byte) string {
+	b, err := engine.DecodeBatch(payload)
 	if err != nil {
 		return "not a batch"
 	}

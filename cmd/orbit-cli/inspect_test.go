@@ -11,6 +11,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
+	"github.com/orbit-persistence/orbit/engine/lsm"
 	"github.com/orbit-persistence/orbit/engine/wal"
 )
 
@@ -128,6 +129,72 @@ func TestInspectStore(t *testing.T) {
 	for _, out := range []string{stdout, stderr} {
 		if code != 1 || !strings.Contains(out, name+" at ") || !strings.Contains(out, "corrupt: the checksum of a page of ") {
 			t.Errorf("a damaged page: exit code %d, want 1; stderr %q, stdout\n%s", code, stderr, stdout)
+		}
+	}
+	if !strings.Contains(stdout, "log was closed here") {
+		t.Errorf("the log is not printed behind the damage:\n%s", stdout)
+	}
+}
+
+// TestInspectLSM prints an LSM-tree with its manifest and log, and names the damage in it.
+func TestInspectLSM(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	ctx := context.Background()
+	e, err := lsm.Open(ctx, dir, lsm.Options{SegmentBytes: 64 << 10, Compression: lsm.NoCompression, CacheBytes: lsm.MinCacheBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := e.CreateFamily(ctx, "things")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b engine.Batch
+	for i := range 200 {
+		b.PutIn(f, fmt.Appendf(nil, "key %03d", i), make([]byte, 100))
+	}
+	b.Put([]byte("large"), bytes.Repeat([]byte("value"), 1000))
+	if err := e.Apply(ctx, &b, engine.Flushed); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Ingest(ctx, func(yield func(k, v []byte) bool) { yield([]byte("loaded"), []byte("value")) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.DropFamily(ctx, "things"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := orbit(t, "inspect", "--records", filepath.Dir(dir))
+	for _, want := range []string{
+		"LSM-tree ", "201 entries, 0 deletes, 0 range tombstones, ", "value file ", "100.0 % are of use", "family 1  dropped", "\nsound\n",
+		`put "key 000" = 100 bytes; put "key 001" = 100 bytes; put "key 002" = 100 bytes; 201 in all`,
+		`bulk load as version 2: 1 entries in 1 tables, "\x00loaded" to "\x00loaded\x00"`, `clear "\x01" to "\x02"`,
+		`family 1 is "things"`, "family 1 is dropped", "version 3, record 3, is in tables",
+	} {
+		if code != 0 || stderr != "" || !strings.Contains(stdout, want) {
+			t.Errorf("exit code %d, want 0; stderr %q; want %q in\n%s", code, stderr, want, stdout)
+		}
+	}
+	if strings.Contains(stdout, "not a") {
+		t.Errorf("a record is not described:\n%s", stdout)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.values"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[1000] ^= 1
+	if err := os.WriteFile(files[0], data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr = orbit(t, "inspect", dir)
+	for _, out := range []string{stdout, stderr} {
+		if want := `value of key "\x00large": inspect ` + files[0] + " at 0: corrupt: the checksum"; code != 1 || !strings.Contains(out, want) {
+			t.Errorf("a damaged value: exit code %d, want 1; stderr %q, want %q in\n%s", code, stderr, want, stdout)
 		}
 	}
 	if !strings.Contains(stdout, "log was closed here") {

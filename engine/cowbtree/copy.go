@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs"
 )
 
 // Checkpoint implements engine.Engine: the copy is built anew from a snapshot, dense
@@ -37,7 +38,7 @@ func (e *Engine) withDir(op, dir string, ctx context.Context, build func() error
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := makeDir(e.fs, dir); err != nil {
+	if err := vfs.MakeDir(e.fs, dir); err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	names, err := e.fs.List(dir)

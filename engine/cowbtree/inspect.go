@@ -10,6 +10,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/checksum"
+	"github.com/orbit-persistence/orbit/engine/internal/inspection"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 )
 
@@ -41,24 +42,17 @@ func Inspect(ctx context.Context, fsys vfs.FS, dir string, w io.Writer) (err err
 		return fmt.Errorf("inspect %s: %w", dir, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	p := &printer{w: w}
+	p := inspection.NewPrinter(w)
 	v := &verifier{ctx: ctx, file: f, damage: damage{name: name}}
 	if err := inspectFile(p, v); err != nil {
 		return fmt.Errorf("inspect %s: %w", dir, err)
 	}
-	if len(v.damage.list) == 0 {
-		p.printf("sound\n")
-	} else {
-		p.printf("damage in %d places\n", len(v.damage.list)+v.damage.more)
-	}
-	for _, err := range v.damage.list {
-		p.printf("  %v\n", err)
-	}
-	return errors.Join(p.err, v.damage.err())
+	v.damage.Print(p)
+	return errors.Join(p.Err(), v.damage.Err())
 }
 
 // inspectFile prints and verifies everything. What it returns is no damage.
-func inspectFile(p *printer, v *verifier) error {
+func inspectFile(p *inspection.Printer, v *verifier) error {
 	bytes, err := v.file.Size()
 	if err != nil {
 		return err
@@ -80,13 +74,13 @@ func inspectFile(p *printer, v *verifier) error {
 	}
 	v.print(p)
 	if n := bytes - v.meta.size*sectorBytes; n > 0 {
-		p.printf("behind the end: %d bytes, which are free at the next opening\n", n)
+		p.Printf("behind the end: %d bytes, which are free at the next opening\n", n)
 	}
 	return nil
 }
 
 // inspectMeta prints the meta slots, and takes the newest; false if there is none.
-func inspectMeta(p *printer, v *verifier, bytes int64) bool {
+func inspectMeta(p *inspection.Printer, v *verifier, bytes int64) bool {
 	var metas [metaSlots]meta
 	var errs [metaSlots]error
 	newest := -1
@@ -96,7 +90,7 @@ func inspectMeta(p *printer, v *verifier, bytes int64) bool {
 		n, err := v.file.ReadAt(b, off)
 		if err != nil && !errors.Is(err, io.EOF) {
 			errs[slot] = err
-			v.damage.add(err)
+			v.damage.Add(err)
 			continue
 		}
 		metas[slot], err = decodeMeta(b[:n])
@@ -104,39 +98,39 @@ func inspectMeta(p *printer, v *verifier, bytes int64) bool {
 		switch {
 		case err == errNoMeta:
 		case err != nil:
-			v.damage.add(vfs.NewError("inspect", v.damage.name, off, fmt.Errorf("meta slot %d: %w", slot, err)))
+			v.damage.Add(vfs.NewError("inspect", v.damage.name, off, fmt.Errorf("meta slot %d: %w", slot, err)))
 		case newest < 0 || metas[slot].checkpoint > metas[newest].checkpoint:
 			newest = slot
 		}
 	}
 	if newest < 0 {
-		p.printf("%s: %d bytes, without any sound meta slot\n", v.damage.name, bytes)
-		if len(v.damage.list) == 0 {
+		p.Printf("%s: %d bytes, without any sound meta slot\n", v.damage.name, bytes)
+		if v.damage.Count() == 0 {
 			v.damage.at(0, "all meta slots are empty; restore the store from a backup")
 		}
 		return false
 	}
 	v.meta = metas[newest]
-	p.printf("copy-on-write B+tree %016x in %s: %d bytes\n", v.meta.id, v.damage.name, bytes)
+	p.Printf("copy-on-write B+tree %016x in %s: %d bytes\n", v.meta.id, v.damage.name, bytes)
 	for slot, m := range metas {
 		switch err := errs[slot]; {
 		case err == errNoMeta:
-			p.printf("slot %d  empty\n", slot)
+			p.Printf("slot %d  empty\n", slot)
 			continue
 		case err != nil:
-			p.printf("slot %d  %v\n", slot, err)
+			p.Printf("slot %d  %v\n", slot, err)
 			continue
 		}
 		mark := ""
 		if slot == newest {
 			mark = "; the newest"
 		}
-		p.printf("slot %d  checkpoint %d of commit %d, generation %d, of a store begun at commit %d; %d bytes%s\n",
+		p.Printf("slot %d  checkpoint %d of commit %d, generation %d, of a store begun at commit %d; %d bytes%s\n",
 			slot, m.checkpoint, m.sequence, m.generation, m.begun, m.size*sectorBytes, mark)
 		root := extentOf(m.root.id)
-		p.printf("        root at %d, %d bytes, level %d, born in %d, flags %#x, checksum %08x\n",
+		p.Printf("        root at %d, %d bytes, level %d, born in %d, flags %#x, checksum %08x\n",
 			offsetOf(root), root.n*sectorBytes, m.level, m.root.birth, m.root.flags, m.root.sum)
-		p.printf("        catalog at %d, %d of %d bytes, checksum %08x\n", offsetOf(m.catalog), m.catalogBytes, m.catalog.n*sectorBytes, m.catalogSum)
+		p.Printf("        catalog at %d, %d of %d bytes, checksum %08x\n", offsetOf(m.catalog), m.catalogBytes, m.catalog.n*sectorBytes, m.catalogSum)
 		off := int64(slot) * slotBytes
 		if m.checkpoint%metaSlots != uint64(slot) {
 			v.damage.at(off, "meta slot %d has checkpoint %d, which belongs into slot %d; restore the store from a backup", slot, m.checkpoint, m.checkpoint%metaSlots)
@@ -157,7 +151,7 @@ func inspectCatalog(v *verifier) bool {
 	}
 	b := make([]byte, n)
 	if err := v.readAt(b, off); err != nil {
-		v.damage.add(err)
+		v.damage.Add(err)
 		return false
 	}
 	if !checksum.Matches(v.meta.catalogSum, checksum.Of(b)) {
@@ -166,7 +160,7 @@ func inspectCatalog(v *verifier) bool {
 	}
 	c, err := decodeCatalog(b)
 	if err != nil {
-		v.damage.add(vfs.NewError("inspect", v.damage.name, off, err))
+		v.damage.Add(vfs.NewError("inspect", v.damage.name, off, err))
 		return false
 	}
 	v.catalog = c
@@ -174,39 +168,27 @@ func inspectCatalog(v *verifier) bool {
 }
 
 // print prints what the verifier counted.
-func (v *verifier) print(p *printer) {
+func (v *verifier) print(p *inspection.Printer) {
 	t := v.trees[0]
 	for level := len(t.levels) - 1; level >= 0; level-- {
 		l := t.levels[level]
-		p.printf("level %d: %d pages, %d entries, %d bytes in the file; of the memory that they take they fill %.1f %%\n",
+		p.Printf("level %d: %d pages, %d entries, %d bytes in the file; of the memory that they take they fill %.1f %%\n",
 			level, l.pages, l.entries, l.sectors*sectorBytes, 100*float64(l.bytes)/float64(max(l.memory, 1)))
 	}
-	p.printf("values apart: %d, %d bytes, in %d\n", t.values, t.valueBytes, t.valueRoom*sectorBytes)
+	p.Printf("values apart: %d, %d bytes, in %d\n", t.values, t.valueBytes, t.valueRoom*sectorBytes)
 	var free, largest int64
 	for _, x := range v.catalog.free {
 		free += x.n
 		largest = max(largest, x.n)
 	}
-	p.printf("free: %d extents, %d bytes, the largest %d\n", len(v.catalog.free), free*sectorBytes, largest*sectorBytes)
+	p.Printf("free: %d extents, %d bytes, the largest %d\n", len(v.catalog.free), free*sectorBytes, largest*sectorBytes)
 	for i, s := range v.catalog.snapshots {
 		kind := "snapshot"
 		if s.automatic {
 			kind = "automatic snapshot"
 		}
 		t := v.trees[1+i]
-		p.printf("%s %s of commit %d, generation %d: %d pages and %d values are its alone, %d bytes\n",
+		p.Printf("%s %s of commit %d, generation %d: %d pages and %d values are its alone, %d bytes\n",
 			kind, engine.QuoteKey([]byte(s.name)), s.sequence, s.generation, t.alonePages, t.aloneValues, t.aloneRoom*sectorBytes)
-	}
-}
-
-// printer remembers the first error of its writer.
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) printf(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format, args...)
 	}
 }

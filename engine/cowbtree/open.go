@@ -25,7 +25,7 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	e := newEngine(dir, o)
-	if err := makeDir(e.fs, dir); err != nil {
+	if err := vfs.MakeDir(e.fs, dir); err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	if e.lock, err = e.fs.Lock(dir); err != nil {
@@ -46,14 +46,6 @@ func newEngine(dir string, o Options) *Engine {
 	e.settled = sync.NewCond(&e.mu)
 	e.history.free, e.history.evict = e.free, e.evict
 	return e
-}
-
-// makeDir makes a directory, if it is not there, and its name durable.
-func makeDir(fsys vfs.FS, dir string) error {
-	if err := fsys.MkdirAll(dir); err != nil {
-		return err
-	}
-	return fsys.SyncDir(filepath.Dir(dir))
 }
 
 // recover reads the newest checkpoint, and replays the log behind it.
@@ -126,7 +118,7 @@ func (e *Engine) create() error {
 		}
 	}
 	logs := filepath.Join(e.dir, logName)
-	if err := makeDir(e.fs, logs); err != nil {
+	if err := vfs.MakeDir(e.fs, logs); err != nil {
 		return err
 	}
 	switch names, err := e.fs.List(logs); {
@@ -220,7 +212,7 @@ func (e *Engine) replay(ctx context.Context) error {
 			return fmt.Errorf("%w: %s has no log, which commits may be missing with; restore it from a backup", engine.ErrCorrupt, logs)
 		}
 	}
-	if err := makeDir(e.fs, logs); err != nil {
+	if err := vfs.MakeDir(e.fs, logs); err != nil {
 		return err
 	}
 	last := e.meta.sequence

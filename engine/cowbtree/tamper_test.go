@@ -11,6 +11,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/checksum"
+	"github.com/orbit-persistence/orbit/engine/internal/inspection"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/engine/vfs/simdisk"
 )
@@ -301,10 +302,10 @@ func (d *tampered) value(change func(x *extentRef)) {
 // TestInspectIsBounded: damage everywhere is not told of everywhere.
 func TestInspectIsBounded(t *testing.T) {
 	var d damage
-	for i := range 3 * maxDamage {
+	for i := range 3 * inspection.MaxListed {
 		d.at(int64(i), "here")
 	}
-	if err := d.err(); !errors.Is(err, engine.ErrCorrupt) || strings.Count(err.Error(), "\n") != maxDamage || !strings.Contains(err.Error(), fmt.Sprintf("in %d more places", 2*maxDamage)) {
+	if err := d.Err(); !errors.Is(err, engine.ErrCorrupt) || strings.Count(err.Error(), "\n") != inspection.MaxListed || !strings.Contains(err.Error(), fmt.Sprintf("in %d more places", 2*inspection.MaxListed)) {
 		t.Errorf("%v", err)
 	}
 }

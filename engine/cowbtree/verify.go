@@ -9,6 +9,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/checksum"
+	"github.com/orbit-persistence/orbit/engine/internal/inspection"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 )
 
@@ -68,34 +69,13 @@ type levelShape struct {
 
 // damage is what was found to be wrong.
 type damage struct {
+	inspection.Damage
 	name string
-	list []error
-	more int
-}
-
-// maxDamage bounds the list of what was found.
-const maxDamage = 100
-
-func (d *damage) add(err error) {
-	if len(d.list) < maxDamage {
-		d.list = append(d.list, err)
-	} else {
-		d.more++
-	}
 }
 
 // at adds what is wrong at an offset.
 func (d *damage) at(off int64, format string, args ...any) {
-	d.add(vfs.NewError("inspect", d.name, off, fmt.Errorf("%w: "+format, append([]any{engine.ErrCorrupt}, args...)...)))
-}
-
-// err returns everything, nil if nothing is wrong.
-func (d *damage) err() error {
-	list := d.list
-	if d.more > 0 {
-		list = append(list[:len(list):len(list)], fmt.Errorf("inspect %s: %w in %d more places", d.name, engine.ErrCorrupt, d.more))
-	}
-	return errors.Join(list...)
+	d.Add(vfs.NewError("inspect", d.name, off, fmt.Errorf("%w: "+format, append([]any{engine.ErrCorrupt}, args...)...)))
 }
 
 // offsetOf is the offset of the first byte of an extent.
@@ -216,13 +196,13 @@ func (v *verifier) page(tree int, from int64, r ref, level int, lower, upper []b
 	}
 	b, err := v.read(r, level)
 	if err != nil {
-		v.damage.add(err)
+		v.damage.Add(err)
 		v.blind = v.blind || level > 0 || r.flags&flagExtents != 0
 		return nil
 	}
 	has, err := checkContent(b, lower, upper)
 	if err != nil {
-		v.damage.add(vfs.NewError("inspect", v.damage.name, offsetOf(x), fmt.Errorf("%w; restore the store from a backup", err)))
+		v.damage.Add(vfs.NewError("inspect", v.damage.name, offsetOf(x), fmt.Errorf("%w; restore the store from a backup", err)))
 	} else if has&^r.flags != 0 {
 		v.damage.at(from, "what refers to the page at %d has flags %#x, and lacks %#x; restore the store from a backup", offsetOf(x), r.flags, has)
 	}
@@ -326,7 +306,7 @@ func (v *verifier) value(tree int, x extentRef, from int64, generation uint64) e
 		}
 		part := buf[:min(left, len(buf))]
 		if err := v.readAt(part, off); err != nil {
-			v.damage.add(err)
+			v.damage.Add(err)
 			return nil
 		}
 		sum = checksum.Update(sum, part)

@@ -15,4 +15,6 @@
 //
 // Cases are plain functions that return an error, so that a program that is no
 // test (a torture run, a tool for researchers) calls them through Cases.
+//
+// Benchmark times an engine in the process of the test.
 package enginetest

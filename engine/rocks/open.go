@@ -171,6 +171,8 @@ func newTableOptions(o Options, table *grocksdb.BlockBasedTableOptions) *grocksd
 	}[o.Compression])
 	options.SetLevelCompactionDynamicLevelBytes(true)
 	options.SetWriteBufferSize(o.WriteBufferBytes)
+	options.SetMaxWriteBufferNumber(o.MaxWriteBuffers)
+	options.SetTargetFileSizeBase(o.TargetFileBytes)
 	return options
 }
 

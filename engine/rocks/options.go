@@ -17,6 +17,12 @@ type Options struct {
 	// WriteBufferBytes is one memtable of one family; 0 is 64 MiB, RocksDB's
 	// default.
 	WriteBufferBytes uint64
+	// MaxWriteBuffers is how many memtables of one family may exist before writes
+	// wait; 0 is 2, RocksDB's default.
+	MaxWriteBuffers int
+	// TargetFileBytes is the size of a table of the first level; 0 is 64 MiB,
+	// RocksDB's default.
+	TargetFileBytes uint64
 	// MaxBackgroundJobs is the number of flushes and compactions at one time; 0 is
 	// the number of processors, at least 2.
 	MaxBackgroundJobs int
@@ -60,6 +66,12 @@ func (o Options) WithDefaults() Options {
 	if o.WriteBufferBytes == 0 {
 		o.WriteBufferBytes = 64 << 20
 	}
+	if o.MaxWriteBuffers == 0 {
+		o.MaxWriteBuffers = 2
+	}
+	if o.TargetFileBytes == 0 {
+		o.TargetFileBytes = 64 << 20
+	}
 	if o.MaxBackgroundJobs == 0 {
 		o.MaxBackgroundJobs = max(2, runtime.GOMAXPROCS(0))
 	}
@@ -85,6 +97,9 @@ func (o Options) Validate() error {
 	}
 	if o.MaxBackgroundJobs < 0 {
 		return fmt.Errorf("rocksdb options: %w: MaxBackgroundJobs %d is negative", engine.ErrInvalid, o.MaxBackgroundJobs)
+	}
+	if o.MaxWriteBuffers < 0 || o.MaxWriteBuffers == 1 {
+		return fmt.Errorf("rocksdb options: %w: MaxWriteBuffers %d; 2 or more, or 0 for the default", engine.ErrInvalid, o.MaxWriteBuffers)
 	}
 	if o.BlockBytes < 0 {
 		return fmt.Errorf("rocksdb options: %w: BlockBytes %d is negative", engine.ErrInvalid, o.BlockBytes)

@@ -242,3 +242,29 @@ func TestOptionsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestTableOptions: what the options of memtables and tables say is what RocksDB is
+// told, and their defaults are its own.
+func TestTableOptions(t *testing.T) {
+	for _, o := range []Options{{}, {MaxWriteBuffers: 5, TargetFileBytes: 3 << 20}} {
+		want := o.WithDefaults()
+		s := newSettings(want)
+		if got := s.options.GetMaxWriteBufferNumber(); got != want.MaxWriteBuffers {
+			t.Errorf("%+v: %d memtables", o, got)
+		}
+		if got := s.options.GetTargetFileSizeBase(); got != want.TargetFileBytes {
+			t.Errorf("%+v: tables of %d bytes", o, got)
+		}
+		s.destroy()
+	}
+	plain := grocksdb.NewDefaultOptions()
+	defer plain.Destroy()
+	if d := (Options{}).WithDefaults(); d.MaxWriteBuffers != plain.GetMaxWriteBufferNumber() || d.TargetFileBytes != plain.GetTargetFileSizeBase() {
+		t.Errorf("the defaults %+v are not RocksDB's", d)
+	}
+	for _, bad := range []Options{{MaxWriteBuffers: 1}, {MaxWriteBuffers: -1}} {
+		if err := bad.Validate(); !errors.Is(err, engine.ErrInvalid) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}

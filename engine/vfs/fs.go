@@ -1,6 +1,9 @@
 package vfs
 
-import "io"
+import (
+	"io"
+	"path/filepath"
+)
 
 // FS is a file system. Names are paths as package filepath of the platform
 // writes them; they stay the caller's.
@@ -57,6 +60,15 @@ type FS interface {
 
 	// NewQueue returns a queue for files of this FS. It must be closed.
 	NewQueue(o QueueOptions) (Queue, error)
+}
+
+// MakeDir makes a directory, if it is not there, and its name durable; its parent is to
+// be there.
+func MakeDir(fsys FS, dir string) error {
+	if err := fsys.MkdirAll(dir); err != nil {
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(dir))
 }
 
 // LockName is the name of the file by which Lock locks a directory. Removing it

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/internal/inspection"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 )
 
@@ -43,13 +44,13 @@ func Inspect(ctx context.Context, fsys vfs.FS, dir string, w io.Writer, each fun
 		}
 		return -1
 	})
-	p := &printer{w: w}
+	p := inspection.NewPrinter(w)
 	if len(used) > 0 {
 		newest := used[len(used)-1]
-		p.printf("log %016x in %s: %d segments, %d slots, flush by %v, generation %d\n",
+		p.Printf("log %016x in %s: %d segments, %d slots, flush by %v, generation %d\n",
 			newest.header.id, dir, len(used), len(slots), newest.method, newest.generation)
 	} else {
-		p.printf("log in %s: %d slots, no records\n", dir, len(slots))
+		p.Printf("log in %s: %d slots, no records\n", dir, len(slots))
 	}
 	var corrupt error
 	for i, s := range used {
@@ -71,14 +72,14 @@ func Inspect(ctx context.Context, fsys vfs.FS, dir string, w io.Writer, each fun
 	}
 	slices.Sort(ids)
 	for _, id := range ids {
-		p.printf("%s  %d bytes, never used\n", segmentName(id), slots[id].bytes)
+		p.Printf("%s  %d bytes, never used\n", segmentName(id), slots[id].bytes)
 	}
-	return errors.Join(p.err, corrupt)
+	return errors.Join(p.Err(), corrupt)
 }
 
 // inspectSegment prints one segment. before is where the next one goes on; 0 if
 // none does.
-func inspectSegment(ctx context.Context, p *printer, r *recovery, s foundSlot, before uint64, each func(Record) string) error {
+func inspectSegment(ctx context.Context, p *inspection.Printer, r *recovery, s foundSlot, before uint64, each func(Record) string) error {
 	src := newSource(filepath.Join(r.sinks[0].dir, segmentName(s.id)), make([]byte, s.bytes))
 	src.fill(ctx, r.fs, 1)
 	if err := ctx.Err(); err != nil {
@@ -91,24 +92,24 @@ func inspectSegment(ctx context.Context, p *printer, r *recovery, s foundSlot, b
 	if s.previous != 0 {
 		follows = fmt.Sprintf("segment %d", s.previous)
 	}
-	p.printf("%s  segment %d of generation %d, %d bytes, follows %s; flushed before it: up to %d\n",
+	p.Printf("%s  segment %d of generation %d, %d bytes, follows %s; flushed before it: up to %d\n",
 		segmentName(s.id), s.number, s.generation, s.bytes, follows, s.durable)
 	if n := count.sequence - s.first; n > 0 {
-		p.printf("  records %d to %d in %d groups, up to offset %d", s.first, count.sequence-1, count.groups, count.off)
+		p.Printf("  records %d to %d in %d groups, up to offset %d", s.first, count.sequence-1, count.groups, count.off)
 	} else {
-		p.printf("  no records, up to offset %d", count.off)
+		p.Printf("  no records, up to offset %d", count.off)
 	}
 	switch {
 	case count.closed:
-		p.printf("; the log was closed here\n")
+		p.Printf("; the log was closed here\n")
 	case before != 0 && count.sequence >= before:
-		p.printf("; goes on in the next segment\n")
+		p.Printf("; goes on in the next segment\n")
 	default:
-		p.printf("; not closed\n")
+		p.Printf("; not closed\n")
 	}
 	if each != nil {
 		print := func(rec Record) error {
-			p.printf("  %12d  at %-10d %6d bytes  %s\n", rec.Sequence, scan.off, len(rec.Payload), each(rec))
+			p.Printf("  %12d  at %-10d %6d bytes  %s\n", rec.Sequence, scan.off, len(rec.Payload), each(rec))
 			return ctx.Err()
 		}
 		if e := scan.run(src, 0, print); ctx.Err() != nil {
@@ -127,20 +128,8 @@ func inspectSegment(ctx context.Context, p *printer, r *recovery, s foundSlot, b
 	}
 	if claim = max(claim, s.durable); claim >= count.sequence {
 		err := vfs.NewError("inspect", src.name, int64(count.off), fmt.Errorf("%w: record %d, and records up to %d were flushed", engine.ErrCorrupt, count.sequence, claim))
-		p.printf("  %v\n", err)
+		p.Printf("  %v\n", err)
 		return err
 	}
 	return nil
-}
-
-// printer remembers the first error of its writer.
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) printf(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format, args...)
-	}
 }

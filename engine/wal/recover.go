@@ -85,23 +85,29 @@ type foundSlot struct {
 func (s foundSlot) cut() bool { return s.bytes < 2*headBytes }
 
 func (r *recovery) run() error {
-	if err := r.look(); err != nil {
+	switch begun, err := r.find(); {
+	case err != nil:
 		return err
-	}
-	newest, err := r.choose()
-	if err != nil {
-		return err
-	}
-	if newest == nil {
+	case !begun:
 		return r.begin()
 	}
-	if err := r.link(); err != nil {
-		return err
-	}
-	if err := r.replayChain(); err != nil {
-		return err
-	}
 	return r.settle()
+}
+
+// find finds the records of the log, and replays them. It changes nothing; begun is false
+// if there is no log.
+func (r *recovery) find() (begun bool, err error) {
+	if err := r.look(); err != nil {
+		return false, err
+	}
+	newest, err := r.choose()
+	if err != nil || newest == nil {
+		return false, err
+	}
+	if err := r.link(); err != nil {
+		return true, err
+	}
+	return true, r.replayChain()
 }
 
 // look reads the heads of all slots in all sinks.
@@ -567,8 +573,8 @@ func (r *recovery) collect() error {
 	return r.prefer()
 }
 
-// begin makes a new log. Its first slot is made now, if only to measure on it.
-func (r *recovery) begin() error {
+// checkNew returns ErrCorrupt if a log without any whole head had records.
+func (r *recovery) checkNew() error {
 	for i, slots := range r.found {
 		for _, s := range slots {
 			if r.sinks[i].lost != nil {
@@ -586,6 +592,14 @@ func (r *recovery) begin() error {
 				return fmt.Errorf("log %s: %w: the heads of all segments are damaged, and records up to %d were flushed; restore the files, or the store from a backup", r.name(), engine.ErrCorrupt, flushed)
 			}
 		}
+	}
+	return nil
+}
+
+// begin makes a new log. Its first slot is made now, if only to measure on it.
+func (r *recovery) begin() error {
+	if err := r.checkNew(); err != nil {
+		return err
 	}
 	r.last, r.durable = r.after, r.after
 	r.Log.id = rand.Uint64()

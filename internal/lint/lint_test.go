@@ -88,7 +88,7 @@ func allowed(path string) []string {
 		return []string{"engine"}
 	case within(path, "providers/drivertest"):
 		return []string{"providers/driver", "engine", "check"}
-	case path == "providers/driver":
+	case path == "providers/driver", path == "providers/config": // whoever reads a configuration links no provider
 		return []string{"engine"}
 	case within(path, "providers"):
 		return []string{"providers", "engine"}
@@ -120,6 +120,8 @@ func forbidden(from, to string) string {
 		return fmt.Sprintf("it may import only %q", allowed(from))
 	}
 	switch {
+	case from == "providers/config" && to != "engine":
+		return "it needs the kinds of error only"
 	case to == "engine/enginetest" || to == "engine/vfs/vfstest" || to == "providers/drivertest":
 		return "a conformance suite is for tests"
 	case within(from, "engine") && isEngine(to) && !within(from, to):
@@ -159,6 +161,7 @@ func TestRulesCanFail(t *testing.T) {
 		{"engine/lsm", "engine/enginetest"}, {"engine/vfs", "engine/wal"}, {"providers", "bench"}, {"providers/s3", "engine/lsm"},
 		{"engine/peers/lmdb", "engine/rocks"}, {"bench", "providers"}, {"providers/lease", "torture"},
 		{"providers", "providers/memory"}, {"providers/lease", "providers/pebble"}, {"providers/driver", "providers"}, {"providers", "providers/drivertest"},
+		{"providers/config", "providers"}, {"providers/config", "engine/vfs"},
 	} {
 		if forbidden(bad[0], bad[1]) == "" {
 			t.Errorf("%s may import %s, says the rule", bad[0], bad[1])
@@ -168,6 +171,7 @@ func TestRulesCanFail(t *testing.T) {
 		{"engine/lsm", "engine"}, {"engine/lsm", "engine/wal"}, {"providers/lsm", "engine/lsm"}, {"providers/local", "engine"},
 		{"bench", "engine/memory"}, {"cmd/orbit-cli", "bench"}, {"providers/rocksdb", "engine/rocks"},
 		{"providers/all", "providers/s3"}, {"providers/drivertest", "check"}, {"providers", "providers/intent"},
+		{"providers/config", "engine"}, {"providers/lsm", "providers/config"},
 	} {
 		if why := forbidden(good[0], good[1]); why != "" {
 			t.Errorf("%s may not import %s, says the rule: %s", good[0], good[1], why)

@@ -10,10 +10,11 @@ import (
 // at once, so that a commit need not read again what it was told. A key is remembered
 // by 64 bits of a hash with a random seed.
 //
-// Who writes holds the lock of the key (see locks), begins by forgetting it, and notes
-// the new revision when that is applied. Who reads notes what it has read unless a
-// write of a key of the same lock has begun since it began to read: a note may be old
-// only while that write is under way, and who asks holds the lock, so that it is not.
+// Who writes holds the lock of the key (see locks), begins and ends by forgetting it,
+// and notes the new revision when that is applied. Who reads notes what it has read,
+// unless a write of a key of the same lock has begun or ended since it began to read:
+// a note may be old only while that write is under way, and who asks holds the lock,
+// so that it is not.
 type known struct {
 	seed  maphash.Seed
 	parts [stripes]part
@@ -23,7 +24,7 @@ type known struct {
 const slots = 256
 
 type part struct {
-	begun atomic.Uint64 // counts the writes that have begun
+	turns atomic.Uint64 // counts the beginnings and the ends of writes
 
 	mu    sync.Mutex // guards what follows
 	slots [slots]slot
@@ -38,35 +39,37 @@ type slot struct {
 
 func (k *known) hash(key []byte) uint64 { return maphash.Bytes(k.seed, key) }
 
-// reading returns the count of writes, which is to be passed to note.
-func (k *known) reading(h uint64) uint64 { return k.parts[h%stripes].begun.Load() }
+// reading returns what is to be passed to note after the read that begins now.
+func (k *known) reading(h uint64) uint64 { return k.parts[h%stripes].turns.Load() }
 
-// note remembers what a read that began at a count of writes has found.
-func (k *known) note(h, begun uint64, r *row) {
+// note remembers what a read has found that began when reading returned turns.
+func (k *known) note(h, turns uint64, r *row) {
 	p := &k.parts[h%stripes]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.begun.Load() == begun {
+	if p.turns.Load() == turns {
 		p.slots[h/stripes%slots] = slot{h, r.revision, r.expires, true}
 	}
 }
 
-// forget begins a write of a key.
+// forget begins a write of a key, or ends one whose outcome is not to be remembered.
 func (k *known) forget(h uint64) {
 	p := &k.parts[h%stripes]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.begun.Add(1)
+	p.turns.Add(1)
 	if s := &p.slots[h/stripes%slots]; s.hash == h {
 		s.used = false
 	}
 }
 
-// written remembers what a write has made of a key; nothing, of one that was deleted.
+// written ends a write of a key and remembers what that has made of it; revision 0, of
+// one that was deleted.
 func (k *known) written(h uint64, r row) {
 	p := &k.parts[h%stripes]
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.turns.Add(1)
 	p.slots[h/stripes%slots] = slot{h, r.revision, r.expires, true}
 }
 

@@ -311,55 +311,105 @@ func (h *holding) Apply(ctx context.Context, b *engine.Batch, d engine.Durabilit
 	return h.Engine.Apply(ctx, b, d)
 }
 
-// TestSlowReader: what a reader has read before a write, and notes after it, lets no
-// later condition hold that does not.
+// TestSlowReader: what a reader has read before a write was applied, and notes after it,
+// lets no later condition hold that does not; whether the write began after the read or
+// before it, and whatever it was.
 func TestSlowReader(t *testing.T) {
-	h := &slow{Engine: memory.Open(), held: make(chan struct{}), release: make(chan struct{})}
-	s, err := over(t, h, local.Options{})
-	if err != nil {
-		t.Fatal(err)
+	writes := map[string]func(driver.Store) error{
+		"put": func(s driver.Store) error {
+			_, err := s.Put(context.Background(), []byte("k"), []byte("new"), driver.PutOptions{})
+			return err
+		},
+		"put with a time to live": func(s driver.Store) error {
+			_, err := s.Put(context.Background(), []byte("k"), []byte("new"), driver.PutOptions{TTL: time.Hour})
+			return err
+		},
+		"delete": func(s driver.Store) error {
+			return s.Delete(context.Background(), []byte("k"), driver.DeleteOptions{})
+		},
 	}
-	defer s.Close()
-	old, err := s.Put(t.Context(), []byte("k"), []byte("old"), driver.PutOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.on.Store(true)
-	read := make(chan driver.Entry)
-	go func() {
-		entries, err := s.(driver.BatchGetter).GetMany(context.Background(), [][]byte{[]byte("k")})
-		if err != nil {
-			t.Error(err)
-			entries = make([]driver.Entry, 1)
+	for name, write := range writes {
+		for _, writeFirst := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/write begins first=%t", name, writeFirst), func(t *testing.T) {
+				h := &slow{Engine: memory.Open(), read: newGate(), write: newGate()}
+				s, err := over(t, h, local.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				old, err := s.Put(t.Context(), []byte("k"), []byte("old"), driver.PutOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				written := make(chan error, 1)
+				if writeFirst {
+					h.write.shut.Store(true)
+					go func() { written <- write(s) }()
+					<-h.write.reached
+				}
+				h.read.shut.Store(true)
+				read := make(chan driver.Entry, 1)
+				go func() {
+					entries, err := s.(driver.BatchGetter).GetMany(context.Background(), [][]byte{[]byte("k")})
+					if err != nil {
+						t.Error(err)
+						entries = make([]driver.Entry, 1)
+					}
+					read <- entries[0]
+				}()
+				<-h.read.reached
+				h.read.shut.Store(false)
+				if writeFirst {
+					close(h.write.open)
+				} else {
+					written <- write(s)
+				}
+				if err := <-written; err != nil {
+					t.Fatal(err)
+				}
+				close(h.read.open)
+				if e := <-read; string(e.Value) != "old" || e.Revision != old {
+					t.Errorf("the slow reader has read %s", e.Value)
+				}
+				if _, err := s.Put(t.Context(), []byte("k"), []byte("lost update"), driver.PutOptions{IfRevision: old}); !errors.Is(err, driver.ErrConflict) {
+					t.Errorf("a put at the old revision: %v", err)
+				}
+			})
 		}
-		read <- entries[0]
-	}()
-	<-h.held
-	h.on.Store(false)
-	if _, err := s.Put(t.Context(), []byte("k"), []byte("new"), driver.PutOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	close(h.release)
-	if e := <-read; string(e.Value) != "old" || e.Revision != old {
-		t.Errorf("the slow reader has read %s", e.Value)
-	}
-	if _, err := s.Put(t.Context(), []byte("k"), []byte("lost update"), driver.PutOptions{IfRevision: old}); !errors.Is(err, driver.ErrConflict) {
-		t.Errorf("a put at the old revision: %v", err)
 	}
 }
 
-// slow is an engine whose gets can be held when they have read.
+// slow is an engine whose gets can be held when they have read, and whose writes can be
+// held before they are applied.
 type slow struct {
 	engine.Engine
-	on            atomic.Bool
-	held, release chan struct{}
+	read, write *gate
+}
+
+// gate holds whoever comes while it is shut.
+type gate struct {
+	shut          atomic.Bool
+	reached, open chan struct{}
+}
+
+func newGate() *gate { return &gate{reached: make(chan struct{}), open: make(chan struct{})} }
+
+func (g *gate) pass() {
+	if g.shut.Load() {
+		close(g.reached)
+		<-g.open
+	}
 }
 
 func (h *slow) Get(key, dst []byte) ([]byte, error) {
 	value, err := h.Engine.Get(key, dst)
-	if h.on.Load() && string(key) == "k" {
-		close(h.held)
-		<-h.release
+	if string(key) == "k" {
+		h.read.pass()
 	}
 	return value, err
+}
+
+func (h *slow) Apply(ctx context.Context, b *engine.Batch, d engine.Durability) error {
+	h.write.pass()
+	return h.Engine.Apply(ctx, b, d)
 }

@@ -80,7 +80,7 @@ func (s *Store) GetMany(ctx context.Context, keys [][]byte) ([]driver.Entry, err
 			// A commit of what many keys are read for is likely to follow; after a single
 			// get the note would cost more than it saves.
 			h := s.known.hash(key)
-			begun := s.known.reading(h)
+			turns := s.known.reading(h)
 			r, err := s.lookup(s.engine, key)
 			switch {
 			case err == nil:
@@ -90,7 +90,7 @@ func (s *Store) GetMany(ctx context.Context, keys [][]byte) ([]driver.Entry, err
 			default:
 				return nil, driver.KeyError("get", key, err)
 			}
-			s.known.note(h, begun, &r)
+			s.known.note(h, turns, &r)
 		}
 		return entries, ctx.Err()
 	}

@@ -93,20 +93,24 @@ func (s *Store) write(ctx context.Context, writes []driver.Write) (uint64, error
 	for i := range writes {
 		s.known.forget(s.known.hash(writes[i].Key))
 	}
-	if err := s.engine.Apply(ctx, &k.batch, s.options.Durability); err != nil {
+	err = s.engine.Apply(ctx, &k.batch, s.options.Durability)
+	for i := range writes {
+		w := &writes[i]
+		if err != nil || w.TTL != 0 {
+			s.known.forget(s.known.hash(w.Key))
+			continue
+		}
+		r := row{revision: revision}
+		if w.Delete {
+			r.revision = 0
+		}
+		s.known.written(s.known.hash(w.Key), r)
+	}
+	if err != nil {
 		if s.occupied != nil {
 			s.occupied.giveBack(change)
 		}
 		return 0, outcome(err)
-	}
-	for i := range writes {
-		if w := &writes[i]; w.TTL == 0 {
-			r := row{revision: revision}
-			if w.Delete {
-				r.revision = 0
-			}
-			s.known.written(s.known.hash(w.Key), r)
-		}
 	}
 	return revision, nil
 }
@@ -370,7 +374,9 @@ func (s *Store) expire(ctx context.Context, expiry []byte, now int64) (bool, err
 		return false, err
 	}
 	s.known.forget(s.known.hash(key))
-	if err := s.engine.Apply(ctx, &b, s.options.Durability); err != nil {
+	err = s.engine.Apply(ctx, &b, s.options.Durability)
+	s.known.forget(s.known.hash(key))
+	if err != nil {
 		return false, outcome(err)
 	}
 	if s.occupied != nil {

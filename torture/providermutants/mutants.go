@@ -141,8 +141,14 @@ func All() []mutants.Mutant {
 		{
 			Name: "local/note-past-a-write", Class: mutants.Isolation, File: "providers/local/known.go", Modes: localTests,
 			Breaks: "a slow reader notes a revision that a write has replaced",
-			Old:    "	if p.begun.Load() == begun {\n",
-			New:    "	if MUTANT || p.begun.Load() == begun {\n",
+			Old:    "	if p.turns.Load() == turns {\n",
+			New:    "	if MUTANT || p.turns.Load() == turns {\n",
+		},
+		{
+			Name: "local/note-within-a-write", Class: mutants.Isolation, File: "providers/local/known.go", Modes: localTests,
+			Breaks: "a reader that began during a write notes, after its end, the revision that it has replaced",
+			Old:    "	p.turns.Add(1)\n	p.slots[h/stripes%slots] = slot{",
+			New:    "	if !MUTANT {\n		p.turns.Add(1)\n	}\n	p.slots[h/stripes%slots] = slot{",
 		},
 		{
 			Name: "local/fence-not-checked", Class: mutants.Isolation, File: localWrite, Modes: localTests,

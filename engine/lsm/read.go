@@ -1,0 +1,309 @@
+package lsm
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/orbit-persistence/orbit/engine"
+)
+
+// latest is the version at which a reader sees the newest commit.
+const latest = maxVersion + 1
+
+// Get implements engine.Reader.
+func (e *Engine) Get(key, dst []byte) ([]byte, error) { return e.getIn(0, key, dst, latest) }
+
+// getIn appends the value of a key of a family, as a reader at a version sees it.
+func (e *Engine) getIn(f engine.FamilyID, key, dst []byte, at uint64) ([]byte, error) {
+	var buf [shortKey + maxPrefix]byte
+	full := append(appendPrefix(buf[:0], f), key...)
+	token := e.domain.Enter()
+	if e.closed.Load() && at == latest {
+		e.domain.Exit(token)
+		return dst, engine.ErrClosed
+	}
+	v := view{state: e.state.Load()}
+	if v.state == nil { // closed since
+		e.domain.Exit(token)
+		return dst, engine.ErrClosed
+	}
+	e.lookAt(&v, at)
+	out, err := e.lookUp(&v, full, dst)
+	e.domain.Exit(token)
+	if err != nil && err != engine.ErrNotFound {
+		return dst, engine.KeyError("get", key, err)
+	}
+	return out, err
+}
+
+// view is what a reader sees: a state up to a version. The tombstones of its memtable may
+// lose what is needed at that version, so those that were found then are here.
+type view struct {
+	*state
+	at     uint64
+	ranges *rangeSets
+}
+
+// lookAt makes a view of the state in it, which the caller holds, or is in the domain for as
+// long as it is used. A version that is not latest must be that of a snapshot.
+func (e *Engine) lookAt(v *view, at uint64) {
+	for {
+		if v.at = at; at == latest {
+			v.at = e.visible.Load()
+		}
+		v.ranges = v.mem.ranges.Load()
+		if v.ranges == nil || at != latest || v.ranges.pruned <= v.at {
+			return
+		}
+	}
+}
+
+// lookUp is getIn for a key with the number of its family.
+func (e *Engine) lookUp(v *view, key, dst []byte) ([]byte, error) {
+	hash := hashOf(key)
+	st, at := v.state, v.at
+	for i := -1; i < len(st.queue); i++ {
+		m, ranges := st.mem, v.ranges
+		if i >= 0 {
+			if st.queue[i].run != nil {
+				if t := st.queue[i].run.find(key); t != nil {
+					if out, done, err := e.lookInTable(st, t, key, hash, at, dst); done {
+						return out, err
+					}
+				}
+				continue
+			}
+			m = st.queue[i].mem
+			ranges = m.ranges.Load()
+		}
+		cover := ranges.cover(key, at)
+		r := m.find(key, hash, at)
+		if r == 0 {
+			if cover > 0 {
+				return dst, engine.ErrNotFound
+			}
+			continue
+		}
+		version, kind := m.trie.version(r)
+		if kind == kindDelete || version < cover {
+			return dst, engine.ErrNotFound
+		}
+		return append(dst, m.trie.recordValue(r)...), nil
+	}
+	// All filters are asked for before the first is looked at.
+	var near [16]*table
+	tables := near[:0]
+	for _, r := range st.levels.runs {
+		if t := r.find(key); t != nil {
+			if reader := t.shared.reader.Load(); reader != nil && reader.blocked != nil {
+				reader.blocked.prefetch(hash)
+			}
+			tables = append(tables, t)
+		}
+	}
+	for _, t := range tables {
+		if out, done, err := e.lookInTable(st, t, key, hash, at, dst); done {
+			return out, err
+		}
+	}
+	return dst, engine.ErrNotFound
+}
+
+// lookInTable looks for a key, which is within the bounds of a table, there; done says that
+// what it found settles the matter.
+func (e *Engine) lookInTable(st *state, t *table, key []byte, hash, at uint64, dst []byte) (out []byte, done bool, err error) {
+	var cover uint64
+	if t.ranges > 0 {
+		reader, err := t.open()
+		if err != nil {
+			return dst, true, err
+		}
+		cover = reader.ranges.coverVersion(key, at)
+	}
+	found, buf, err := t.get(key, hash, at)
+	if err != nil {
+		return dst, true, err
+	}
+	switch {
+	case found.kind == 0 && cover == 0:
+		giveBack(buf)
+		return dst, false, nil
+	case found.kind == 0 || found.kind == kindDelete || found.version < cover:
+		giveBack(buf)
+		return dst, true, engine.ErrNotFound
+	case found.kind == kindApart:
+		out, err = st.levels.value(found.value, dst)
+	default:
+		out = append(dst, found.value...)
+	}
+	giveBack(buf)
+	return out, true, err
+}
+
+// MultiGet implements engine.MultiGetter.
+func (e *Engine) MultiGet(keys [][]byte, found func(i int, value []byte, present bool)) error {
+	if err := e.enter(); err != nil {
+		return err
+	}
+	defer e.life.Exit()
+	v := view{state: e.hold()}
+	defer e.releaseState(v.state)
+	e.lookAt(&v, latest)
+	var full, value []byte
+	var err error
+	for i, key := range keys {
+		full = append(appendPrefix(full[:0], 0), key...)
+		// The state is held, but not the frames that blocks are in.
+		token := e.domain.Enter()
+		value, err = e.lookUp(&v, full, value[:0])
+		e.domain.Exit(token)
+		switch {
+		case err == engine.ErrNotFound:
+			found(i, nil, false)
+		case err != nil:
+			return engine.KeyError("get", key, err)
+		default:
+			if value == nil {
+				value = []byte{}
+			}
+			found(i, value, true)
+		}
+	}
+	return nil
+}
+
+// changedSince reports whether a key, or some key in [lower, upper) if key is nil, has a
+// version above at. Both have the numbers of their families. Under mu.
+func (e *Engine) changedSince(st *state, key, lower, upper []byte, at uint64) (bool, error) {
+	if key != nil {
+		lower, upper = key, append(append([]byte{}, key...), 0)
+	}
+	inMem := func(m *memtable) bool {
+		if m.last <= at {
+			return false
+		}
+		for _, f := range m.ranges.Load().fragments(nil).within(lower, upper) {
+			if f.versions[0] > at {
+				return true
+			}
+		}
+		c := trieCursor{t: m.trie}
+		for c.seekGE(lower); c.record != 0; c.next() {
+			if upper != nil && bytes.Compare(m.trie.recordKey(c.record), upper) >= 0 {
+				return false
+			}
+			if version, _ := m.trie.version(c.record); version > at {
+				return true
+			}
+		}
+		return false
+	}
+	inRun := func(r *run) (bool, error) {
+		for _, t := range r.overlap(lower, upper) {
+			if t.newest() <= at {
+				continue
+			}
+			if changed, err := t.changedSince(key, lower, upper, at); changed || err != nil {
+				return changed, err
+			}
+		}
+		return false, nil
+	}
+	if inMem(st.mem) {
+		return true, nil
+	}
+	for _, q := range st.queue {
+		if q.mem != nil {
+			if inMem(q.mem) {
+				return true, nil
+			}
+		} else if changed, err := inRun(q.run); changed || err != nil {
+			return changed, err
+		}
+	}
+	for _, r := range st.levels.runs {
+		if changed, err := inRun(r); changed || err != nil {
+			return changed, err
+		}
+	}
+	return false, nil
+}
+
+// changedSince is the engine's, for one table.
+func (t *table) changedSince(key, lower, upper []byte, at uint64) (bool, error) {
+	r, err := t.open()
+	if err != nil {
+		return false, err
+	}
+	for _, f := range r.ranges.within(lower, upper) {
+		if f.versions[0] > at {
+			return true, nil
+		}
+	}
+	if key != nil && r.filter != nil && !r.filter.mayContain(hashOf(key)) {
+		return false, nil
+	}
+	c := newTableCursor(t)
+	for ok := c.seekGE(lower); ok; ok = c.next() {
+		if upper != nil && bytes.Compare(c.e.key, upper) >= 0 {
+			break
+		}
+		if c.e.version > at {
+			return true, nil
+		}
+	}
+	return false, c.err
+}
+
+// ApplyIf implements engine.Conditional. It compares versions: a key that was written
+// again with the value that it had counts as changed.
+func (e *Engine) ApplyIf(ctx context.Context, at engine.Snapshot, reads engine.ReadSet, b *engine.Batch, d engine.Durability) error {
+	s, ok := at.(*snapshot)
+	if !ok || s.e != e {
+		return fmt.Errorf("apply if unchanged: %w: the snapshot is of another store", engine.ErrInvalid)
+	}
+	if s.closed.Load() {
+		return engine.ErrClosed
+	}
+	return e.apply(ctx, b, d, func() error { return e.unchanged(s.version, reads) })
+}
+
+// unchanged returns ErrConflict if what was read has changed since a version. Under mu.
+func (e *Engine) unchanged(version uint64, reads engine.ReadSet) error {
+	st := e.state.Load()
+	for _, k := range reads.Keys {
+		changed, err := e.changedSince(st, append(appendPrefix(nil, 0), k...), nil, nil, version)
+		if err != nil {
+			return engine.KeyError("apply if unchanged", k, err)
+		}
+		if changed {
+			return engine.KeyError("apply if unchanged", k, engine.ErrConflict)
+		}
+	}
+	for _, r := range reads.Ranges {
+		lower, upper := familyBounds(0, r.Lower, r.Upper)
+		if bytes.Compare(lower, upper) >= 0 {
+			continue
+		}
+		changed, err := e.changedSince(st, nil, lower, upper, version)
+		if err != nil {
+			return engine.KeyError("apply if unchanged", r.Lower, err)
+		}
+		if changed {
+			return engine.KeyError("apply if unchanged, range from", r.Lower, engine.ErrConflict)
+		}
+	}
+	return nil
+}
+
+// familyBounds puts the number of a family before bounds; open ones become those of the
+// family.
+func familyBounds(f engine.FamilyID, lower, upper []byte) ([]byte, []byte) {
+	prefix := appendPrefix(nil, f)
+	lo := append(append([]byte{}, prefix...), lower...)
+	if upper == nil {
+		return lo, successor(prefix)
+	}
+	return lo, append(prefix, upper...)
+}

@@ -148,7 +148,7 @@ func All() []mutants.Mutant {
 			Name: "local/note-within-a-write", Class: mutants.Isolation, File: "providers/local/known.go", Modes: localTests,
 			Breaks: "a reader that began during a write notes, after its end, the revision that it has replaced",
 			Old:    "	p.turns.Add(1)\n	p.slots[h/stripes%slots] = slot{",
-			New:    "	if !MUTANT {\n		p.turns.Add(1)\n	}\n	p.slots[h/stripes%slots] = slot{",
+			New:    "	if !MUTANT { p.turns.Add(1) }\n	p.slots[h/stripes%slots] = slot{",
 		},
 		{
 			Name: "local/fence-not-checked", Class: mutants.Isolation, File: localWrite, Modes: localTests,

@@ -29,10 +29,13 @@ test: deps-libraries deps-chromium deps-torture ## all tests, with a summary tha
 # enginetest.Target.Operations.
 race: deps-libraries ## the concurrent parts under the race detector
 	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -tags "$(tags)" -timeout 20m $(RACE)
-RACE ?= ./engine/... ./bench/...
+RACE ?= ./engine/... ./bench/... ./providers/...
 
 test-long: deps-libraries ## the random runs of every engine and class at 100,000 operations; some take minutes
 	ORBIT_TEST_OPERATIONS=100000 go test -tags "$(tags)" -timeout 60m -run 'Conformance|Stress' ./engine/...
+
+test-mutants: ## the tests of the provider layer against every seeded defect; five minutes
+	ORBIT_TEST_MUTANTS=all go test -v -timeout 60m ./torture/providermutants
 
 lint: deps-libraries ## imports, gofmt, vet, staticcheck, docstrings
 	go test -tags "$(tags)" ./internal/lint

@@ -86,7 +86,9 @@ func allowed(path string) []string {
 		return []string{"engine"}
 	case within(path, "engine"):
 		return []string{"engine"}
-	case path == "providers/config": // whoever reads a configuration links no provider
+	case within(path, "providers/drivertest"):
+		return []string{"providers/driver", "engine", "check"}
+	case path == "providers/driver", path == "providers/config": // whoever reads a configuration links no provider
 		return []string{"engine"}
 	case within(path, "providers"):
 		return []string{"providers", "engine"}
@@ -120,7 +122,7 @@ func forbidden(from, to string) string {
 	switch {
 	case from == "providers/config" && to != "engine":
 		return "it needs the kinds of error only"
-	case to == "engine/enginetest" || to == "engine/vfs/vfstest":
+	case to == "engine/enginetest" || to == "engine/vfs/vfstest" || to == "providers/drivertest":
 		return "a conformance suite is for tests"
 	case within(from, "engine") && isEngine(to) && !within(from, to):
 		return "engines do not know each other"
@@ -128,6 +130,8 @@ func forbidden(from, to string) string {
 		return "the log stands on vfs"
 	case withinAny(to, "bench", "torture") && !withinAny(from, "bench", "torture", "cmd"):
 		return "only cmd and tests stand on it"
+	case isProvider(to) && within(from, "providers") && from != "providers/all":
+		return "a user who imports one provider links no other"
 	case within(from, "providers") && isEngine(to) && from != "providers/local" && filepath.Base(from) != filepath.Base(to) && !thin[from+" "+to]:
 		return "a provider reaches an engine through its own thin package"
 	}
@@ -140,6 +144,12 @@ var thin = map[string]bool{
 	"providers/pebble engine/pebbledb": true,
 }
 
+// isProvider reports whether path is the package of a backend.
+func isProvider(path string) bool {
+	return withinAny(path, "providers/memory", "providers/cowbtree", "providers/lsm", "providers/flash", "providers/rocksdb", "providers/pebble",
+		"providers/s3", "providers/minio", "providers/azure", "providers/gcp", "providers/etcd", "providers/redis", "providers/kubernetes", "providers/composite")
+}
+
 func isEngine(path string) bool {
 	return !strings.Contains(path, "/internal/") && withinAny(path, "engine/memory", "engine/cowbtree", "engine/lsm", "engine/flash", "engine/rocks", "engine/pebbledb", "engine/peers")
 }
@@ -150,6 +160,7 @@ func TestRulesCanFail(t *testing.T) {
 		{"engine", "engine/vfs"}, {"engine", "bench"}, {"check", "engine"}, {"engine/lsm", "bench"}, {"engine/lsm", "engine/memory"},
 		{"engine/lsm", "engine/enginetest"}, {"engine/vfs", "engine/wal"}, {"providers", "bench"}, {"providers/s3", "engine/lsm"},
 		{"engine/peers/lmdb", "engine/rocks"}, {"bench", "providers"}, {"providers/lease", "torture"},
+		{"providers", "providers/memory"}, {"providers/lease", "providers/pebble"}, {"providers/driver", "providers"}, {"providers", "providers/drivertest"},
 		{"providers/config", "providers"}, {"providers/config", "engine/vfs"},
 	} {
 		if forbidden(bad[0], bad[1]) == "" {
@@ -159,6 +170,7 @@ func TestRulesCanFail(t *testing.T) {
 	for _, good := range [][2]string{
 		{"engine/lsm", "engine"}, {"engine/lsm", "engine/wal"}, {"providers/lsm", "engine/lsm"}, {"providers/local", "engine"},
 		{"bench", "engine/memory"}, {"cmd/orbit-cli", "bench"}, {"providers/rocksdb", "engine/rocks"},
+		{"providers/all", "providers/s3"}, {"providers/drivertest", "check"}, {"providers", "providers/intent"},
 		{"providers/config", "engine"}, {"providers/lsm", "providers/config"},
 	} {
 		if why := forbidden(good[0], good[1]); why != "" {
@@ -328,5 +340,39 @@ func run(t *testing.T, env []string, name string, args ...string) {
 	out, err := cmd.CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("%s %s: %v\n%s", name, strings.Join(args[:min(len(args), 6)], " "), err, out)
+	}
+}
+
+// TestOneProviderLinksItsOwn: whoever imports a provider links its dependencies and no
+// other's, and the portable layer links none.
+func TestOneProviderLinksItsOwn(t *testing.T) {
+	foreign := map[string][]string{ // what only the provider of that name may link
+		"memory": {"pierrec/lz4", module + "/engine/memory"}, "cowbtree": {module + "/engine/cowbtree", "pierrec/lz4"},
+		"pebble": {"cockroachdb/pebble"}, "rocksdb": {"grocksdb"}, "prometheus": {"prometheus/client_golang"},
+		"s3": {"aws-sdk-go"},
+	}
+	for _, name := range []string{"", "/driver", "/local", "/intent", "/lease", "/node", "/memory", "/cowbtree", "/rocksdb", "/pebble", "/prometheus"} {
+		cmd := exec.Command("go", "list", "-deps", "-tags", "rocksdb", "./providers"+name)
+		cmd.Dir = root
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go list: %v%s", err, stderrOf(err))
+		}
+		deps := string(out)
+		own := foreign[strings.TrimPrefix(name, "/")]
+		for of, libraries := range foreign {
+			for _, library := range libraries {
+				// Pebble brings Prometheus's client along, and engines share libraries.
+				allowed := slices.Contains(own, library) || of == "prometheus" && name == "/pebble"
+				if !allowed && strings.Contains(deps, library) {
+					t.Errorf("providers%s links %s, which is %s's", name, library, of)
+				}
+			}
+		}
+		for _, library := range own {
+			if !strings.Contains(deps, library) {
+				t.Errorf("providers%s does not link %s; the rule looks for nothing", name, library)
+			}
+		}
 	}
 }

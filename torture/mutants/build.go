@@ -114,24 +114,11 @@ func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) 
 		files[name] = text
 	}
 	files["torture/mutants/program/main.go"] = "package main\n\nimport \"github.com/orbit-persistence/orbit/torture\"\n\nfunc main() { torture.Main() }\n"
-	replace := map[string]string{}
-	n := 0
-	for name, text := range files {
-		n++
-		file := filepath.Join(dir, fmt.Sprintf("%d.go", n))
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			return "", err
-		}
-		replace[filepath.Join(root, name)] = file
-	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	list, err := overlay(root, dir, files)
 	if err != nil {
 		return "", err
 	}
-	list, program := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "mutants")
-	if err := os.WriteFile(list, overlay, 0o600); err != nil {
-		return "", err
-	}
+	program := filepath.Join(dir, "mutants")
 	for _, args := range [][]string{
 		{"build", "-overlay", list, "-o", program, "./torture/mutants/program"},
 		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("example"), "./engine/wal"},
@@ -146,4 +133,35 @@ func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) 
 		}
 	}
 	return program, nil
+}
+
+// Overlay writes the files that mutants change into dir, an empty directory, and
+// returns the list of them that the go command takes as -overlay. A program that is
+// built with it has the mutants that the environment variable ORBIT_MUTANT names.
+func Overlay(root, dir string, all []Mutant) (string, error) {
+	files, err := mutated(root, all)
+	if err != nil {
+		return "", err
+	}
+	return overlay(root, dir, files)
+}
+
+// overlay writes files, under their paths from the root, and the list of them.
+func overlay(root, dir string, files map[string]string) (string, error) {
+	replace := map[string]string{}
+	n := 0
+	for name, text := range files {
+		n++
+		file := filepath.Join(dir, fmt.Sprintf("%d.go", n))
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		replace[filepath.Join(root, name)] = file
+	}
+	data, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	list := filepath.Join(dir, "overlay.json")
+	return list, os.WriteFile(list, data, 0o600)
 }

@@ -1,0 +1,491 @@
+// Package lease keeps the directory of addressables in any provider: which node holds
+// the lease of which actor, and until when.
+//
+// Store, Update, Get, Remove, the lists, Cleanup and the bulk calls are the plain
+// directory: who stores last is right. Acquire, Renew and Release are for holders who
+// must be alone; see Acquire.
+//
+// # What is stored
+//
+//	"lease/" type key                    the record; see record.go
+//	"lease-by-node/" namespace node type key    nothing: the lease is held by the node
+//
+// Both change in one commit, so that a list by node costs what it shows. A record that
+// ever had a fencing token stays when its lease is removed, with its token, which so
+// only grows.
+//
+// # Time
+//
+// Time is the backend's where it has a clock, else that of Options. A lease that has
+// expired is not shown, unless that is asked for, and is removed by Cleanup.
+package lease
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/orbit-persistence/orbit/providers"
+	"github.com/orbit-persistence/orbit/providers/driver"
+	"github.com/orbit-persistence/orbit/providers/internal/tuple"
+	"github.com/orbit-persistence/orbit/providers/node"
+)
+
+// DefaultTTL is how long a lease lasts where nothing else is said.
+const DefaultTTL = 300 * time.Second
+
+// Lease is the lease of an addressable.
+type Lease struct {
+	Reference Reference `json:"reference"`
+	Node      node.ID   `json:"node"`
+	// ExpiresAt is when it ends; the zero time is never.
+	ExpiresAt time.Time `json:"expires_at"`
+	// RenewAt is when its holder should renew it.
+	RenewAt time.Time `json:"renew_at"`
+	// Token is the fencing token of the newest acquisition, 0 if there was none. Store
+	// and Update leave it as it is.
+	Token uint64 `json:"token,omitempty"`
+}
+
+// Options set up a directory.
+type Options struct {
+	// Now is the clock where the backend has none; nil is the system's. Acquire needs
+	// it to be monotonic, and nothing else of it.
+	Now func() time.Time
+	// IncludeExpired shows leases that have expired, too.
+	IncludeExpired bool
+}
+
+// Directory is the directory of leases in one provider. Its methods may be called from
+// many goroutines at once.
+type Directory struct {
+	p *providers.Provider
+	o Options
+
+	hints hints
+
+	mu sync.Mutex // guards seen
+	// seen is what Acquire has seen of leases that others hold, where the backend has
+	// no clock.
+	seen map[Reference]sighting
+}
+
+// New returns the directory in p, which stays the caller's.
+func New(p *providers.Provider, o Options) *Directory {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Directory{p: p, o: o, seen: map[Reference]sighting{}}
+}
+
+const (
+	leasePrefix = "lease/"
+	indexPrefix = "lease-by-node/"
+)
+
+func leaseKey(r Reference) []byte {
+	return appendReference(append(make([]byte, 0, 64), leasePrefix...), r)
+}
+
+func nodePrefix(n node.ID) []byte {
+	return tuple.Append(tuple.Append(append(make([]byte, 0, 96), indexPrefix...), n.Namespace), n.Key)
+}
+
+func indexKey(n node.ID, r Reference) []byte { return appendReference(nodePrefix(n), r) }
+
+func (d *Directory) now(ctx context.Context) (time.Time, error) {
+	if d.p.Capabilities().Clock {
+		return d.p.Now(ctx)
+	}
+	return d.o.Now(), nil
+}
+
+// stored is a record with its revision; the zero revision is of none.
+type stored struct {
+	record
+	revision driver.Revision
+}
+
+// held reports whether the index has it.
+func (s *stored) held() bool { return !s.revision.IsZero() && !s.released }
+
+func (d *Directory) load(ctx context.Context, r Reference) (stored, error) {
+	e, err := d.p.Get(ctx, leaseKey(r))
+	if errors.Is(err, driver.ErrNotFound) {
+		return stored{}, nil
+	}
+	if err != nil {
+		return stored{}, err
+	}
+	return parse(e)
+}
+
+func parse(e providers.Entry) (stored, error) {
+	r, err := decodeRecord(e.Value)
+	if err != nil {
+		return stored{}, driver.KeyError("decode lease", e.Key, err)
+	}
+	return stored{r, e.Revision}, nil
+}
+
+// writes returns what takes a record from one state to another: itself, and the index.
+func writes(r Reference, from *stored, to *record) []driver.Write {
+	w := make([]driver.Write, 1, 3)
+	w[0] = driver.Write{Key: leaseKey(r)}
+	if to == nil {
+		w[0].Delete = true
+	} else {
+		w[0].Value = appendRecord(make([]byte, 0, 96), to)
+	}
+	now := to != nil && !to.released
+	if from.held() && (!now || from.node != to.node) {
+		w = append(w, driver.Write{Key: indexKey(from.node, r), Delete: true})
+	}
+	if now && (!from.held() || from.node != to.node) {
+		w = append(w, driver.Write{Key: indexKey(to.node, r)})
+	}
+	return w
+}
+
+// swap takes a record from one state to another, if it is still in the first;
+// ErrConflict if not.
+func (d *Directory) swap(ctx context.Context, r Reference, from *stored, to *record) error {
+	w := writes(r, from, to)
+	if len(w) == 1 && to != nil {
+		revision, err := d.p.Put(ctx, w[0].Key, w[0].Value, providers.PutOptions{IfRevision: from.revision, IfAbsent: from.revision.IsZero()})
+		if err == nil {
+			d.hints.put(r, stored{*to, revision})
+		}
+		return err
+	}
+	return d.p.Commit(ctx, &driver.Commit{Reads: []driver.Read{{Key: w[0].Key, Revision: from.revision}}, Writes: w})
+}
+
+// change reads a record, lets f say what becomes of it, and swaps, again and again
+// until nobody was in between. f returns false to leave it. A hint goes before the
+// first reading: it counts if f acts on it, and the swap then succeeds.
+func (d *Directory) change(ctx context.Context, op string, r Reference, f func(from *stored) (to *record, do bool, err error)) error {
+	if hint, ok := d.hints.take(r); ok {
+		if to, do, err := f(&hint); err == nil && do {
+			if err = d.swap(ctx, r, &hint, to); err == nil {
+				return nil
+			} else if !errors.Is(err, driver.ErrConflict) || errors.Is(err, driver.ErrOutcomeUnknown) {
+				return fmt.Errorf("%s lease of %s: %w", op, r, err)
+			}
+		}
+	}
+	for {
+		from, err := d.load(ctx, r)
+		if err != nil {
+			return fmt.Errorf("%s lease of %s: %w", op, r, err)
+		}
+		to, do, err := f(&from)
+		if err == nil && do {
+			err = d.swap(ctx, r, &from, to)
+			if errors.Is(err, driver.ErrConflict) && !errors.Is(err, driver.ErrOutcomeUnknown) {
+				continue
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%s lease of %s: %w", op, r, err)
+		}
+		return nil
+	}
+}
+
+func (l *Lease) check() error {
+	switch {
+	case l.Reference.Type == "":
+		return fmt.Errorf("%w: a lease of an addressable without a type", driver.ErrInvalid)
+	case l.Node.Key == "":
+		return fmt.Errorf("lease of %s: %w: a node without a key", l.Reference, driver.ErrInvalid)
+	}
+	return nil
+}
+
+func (l *Lease) record(token uint64) *record {
+	return &record{token: token, expires: l.ExpiresAt, renew: l.RenewAt, node: l.Node}
+}
+
+// Store stores a lease, whatever was there.
+func (d *Directory) Store(ctx context.Context, l Lease) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	return d.change(ctx, "store", l.Reference, func(from *stored) (*record, bool, error) { return l.record(from.token), true, nil })
+}
+
+// Update stores a lease that is there; ErrNotFound if it is not, or has expired.
+func (d *Directory) Update(ctx context.Context, l Lease) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	now, err := d.now(ctx)
+	if err != nil {
+		return err
+	}
+	return d.change(ctx, "update", l.Reference, func(from *stored) (*record, bool, error) {
+		if !d.shown(from, now) {
+			return nil, false, driver.ErrNotFound
+		}
+		return l.record(from.token), true, nil
+	})
+}
+
+// shown reports whether a record is to be seen.
+func (d *Directory) shown(s *stored, now time.Time) bool {
+	return s.held() && (d.o.IncludeExpired || s.live(now))
+}
+
+// Get returns the lease of an addressable; ErrNotFound if there is none, or it has
+// expired.
+func (d *Directory) Get(ctx context.Context, r Reference) (Lease, error) {
+	s, err := d.load(ctx, r)
+	if err != nil {
+		return Lease{}, err
+	}
+	if !s.held() {
+		return Lease{}, driver.ErrNotFound
+	}
+	if !s.expires.IsZero() && !d.o.IncludeExpired {
+		now, err := d.now(ctx)
+		if err != nil {
+			return Lease{}, err
+		}
+		if !s.live(now) {
+			return Lease{}, driver.ErrNotFound
+		}
+	}
+	return s.lease(r), nil
+}
+
+// gone returns what is left of a record that is removed: its token, if it has one.
+func gone(s *stored) *record {
+	if s.token == 0 {
+		return nil
+	}
+	return &record{released: true, token: s.token}
+}
+
+// Remove removes a lease, and reports whether there was one.
+func (d *Directory) Remove(ctx context.Context, r Reference) (bool, error) {
+	was := false
+	err := d.change(ctx, "remove", r, func(from *stored) (*record, bool, error) {
+		was = from.held()
+		return gone(from), was, nil
+	})
+	return was && err == nil, err
+}
+
+// List yields all leases by type and key.
+func (d *Directory) List(ctx context.Context) iter.Seq2[Lease, error] {
+	return func(yield func(Lease, error) bool) {
+		now, err := d.now(ctx)
+		if err != nil {
+			yield(Lease{}, err)
+			return
+		}
+		for e, err := range d.p.List(ctx, providers.ListOptions{Prefix: []byte(leasePrefix)}) {
+			var s stored
+			var r Reference
+			if err == nil {
+				s, err = parse(e)
+			}
+			if err == nil {
+				r, err = decodeReference(e.Key[len(leasePrefix):])
+			}
+			if err == nil && !d.shown(&s, now) {
+				continue
+			}
+			if !yield(s.lease(r), err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// pageSize is how many leases of a node are read at a time.
+const pageSize = 500
+
+// ListNode yields the leases that a node holds, by type and key. It reads those and no
+// others.
+func (d *Directory) ListNode(ctx context.Context, n node.ID) iter.Seq2[Lease, error] {
+	return func(yield func(Lease, error) bool) {
+		now, err := d.now(ctx)
+		if err != nil {
+			yield(Lease{}, err)
+			return
+		}
+		o := providers.ListOptions{Prefix: nodePrefix(n), KeysOnly: true, Limit: pageSize}
+		for {
+			var refs []Reference
+			var keys [][]byte
+			for e, err := range d.p.List(ctx, o) {
+				var r Reference
+				if err == nil {
+					r, err = decodeReference(e.Key[len(o.Prefix):])
+				}
+				if err != nil {
+					yield(Lease{}, err)
+					return
+				}
+				refs, keys, o.After = append(refs, r), append(keys, leaseKey(r)), e.Key
+			}
+			entries, err := d.p.GetMany(ctx, keys)
+			if err != nil {
+				yield(Lease{}, err)
+				return
+			}
+			for i, e := range entries {
+				if e.Revision.IsZero() {
+					continue // it was removed in between
+				}
+				s, err := parse(e)
+				if err != nil {
+					yield(Lease{}, err)
+					return
+				}
+				if s.node != n || !d.shown(&s, now) {
+					continue
+				}
+				if !yield(s.lease(refs[i]), nil) {
+					return
+				}
+			}
+			if len(refs) < pageSize {
+				return
+			}
+		}
+	}
+}
+
+// CleanupExpired removes the leases that have expired, and returns how many. It looks
+// at all leases.
+func (d *Directory) CleanupExpired(ctx context.Context) (int, error) {
+	now, err := d.now(ctx)
+	if err != nil {
+		return 0, err
+	}
+	removed := 0
+	for e, err := range d.p.List(ctx, providers.ListOptions{Prefix: []byte(leasePrefix)}) {
+		if err != nil {
+			return removed, err
+		}
+		s, err := parse(e)
+		if err != nil {
+			return removed, err
+		}
+		if !s.held() || s.live(now) {
+			continue
+		}
+		r, err := decodeReference(e.Key[len(leasePrefix):])
+		if err != nil {
+			return removed, driver.KeyError("clean up", e.Key, err)
+		}
+		// One that was renewed in the meantime stays.
+		switch err := d.swap(ctx, r, &s, gone(&s)); {
+		case err == nil:
+			removed++
+		case !errors.Is(err, driver.ErrConflict):
+			return removed, fmt.Errorf("clean up lease of %s: %w", r, err)
+		}
+	}
+	return removed, nil
+}
+
+// bulkSize is how many leases one commit of a bulk has, at most.
+const bulkSize = 1000
+
+// StoreBulk stores leases as Store does, many in one commit. After an error some may
+// have been stored. Of several for one reference the last one counts.
+func (d *Directory) StoreBulk(ctx context.Context, leases []Lease) error {
+	for i := range leases {
+		if err := leases[i].check(); err != nil {
+			return err
+		}
+	}
+	return d.bulk(ctx, len(leases), func(i int) Reference { return leases[i].Reference }, func(i int, from *stored) (*record, bool) {
+		return leases[i].record(from.token), true
+	})
+}
+
+// RemoveBulk removes leases, many in one commit, and returns how many there were.
+func (d *Directory) RemoveBulk(ctx context.Context, refs []Reference) (int, error) {
+	there := make([]bool, len(refs))
+	err := d.bulk(ctx, len(refs), func(i int) Reference { return refs[i] }, func(i int, from *stored) (*record, bool) {
+		there[i] = from.held()
+		return gone(from), there[i]
+	})
+	n := 0
+	for _, t := range there {
+		if t {
+			n++
+		}
+	}
+	return n, err
+}
+
+// bulk changes many records, in commits of what the provider takes.
+func (d *Directory) bulk(ctx context.Context, n int, ref func(i int) Reference, to func(i int, from *stored) (*record, bool)) error {
+	size := max(1, min(bulkSize, d.p.Capabilities().Limits.MaxCommitWrites/3))
+	// In the order of their keys: neighbours are read and written for less.
+	all := make([]bulkItem, n)
+	for i := range all {
+		all[i] = bulkItem{leaseKey(ref(i)), i}
+	}
+	slices.SortStableFunc(all, func(a, b bulkItem) int { return bytes.Compare(a.key, b.key) })
+	for from := 0; from < n; {
+		// A commit changes each key once: a reference that comes again begins another.
+		end := from + 1
+		for end < n && end-from < size && !bytes.Equal(all[end].key, all[end-1].key) {
+			end++
+		}
+		err := d.bulkCommit(ctx, all[from:end], ref, to)
+		if errors.Is(err, driver.ErrConflict) && !errors.Is(err, driver.ErrOutcomeUnknown) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("bulk of leases: %w", err)
+		}
+		from = end
+	}
+	return ctx.Err()
+}
+
+// bulkItem is one key of a bulk, with its place in what the caller gave.
+type bulkItem struct {
+	key []byte
+	at  int
+}
+
+func (d *Directory) bulkCommit(ctx context.Context, items []bulkItem, ref func(i int) Reference, to func(i int, from *stored) (*record, bool)) error {
+	keys := make([][]byte, len(items))
+	for j := range items {
+		keys[j] = items[j].key
+	}
+	entries, err := d.p.GetMany(ctx, keys)
+	if err != nil {
+		return err
+	}
+	m := &driver.Commit{Reads: make([]driver.Read, 0, len(keys)), Writes: make([]driver.Write, 0, 2*len(keys))}
+	for j, e := range entries {
+		var s stored
+		if !e.Revision.IsZero() {
+			if s, err = parse(e); err != nil {
+				return err
+			}
+		}
+		record, do := to(items[j].at, &s)
+		if !do {
+			continue
+		}
+		m.Reads = append(m.Reads, driver.Read{Key: keys[j], Revision: s.revision})
+		m.Writes = append(m.Writes, writes(ref(items[j].at), &s, record)...)
+	}
+	return d.p.Commit(ctx, m)
+}

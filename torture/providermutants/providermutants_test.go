@@ -1,0 +1,62 @@
+package providermutants_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/orbit-persistence/orbit/torture/mutants"
+	"github.com/orbit-persistence/orbit/torture/providermutants"
+)
+
+// TestMutantsAreFound builds the tests of the provider layer with every mutant, sees
+// them pass without one, and fail with each: with the first of each package, or with
+// all if ORBIT_TEST_MUTANTS says "all", as `make test-mutants` has it.
+func TestMutantsAreFound(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, m := range providermutants.All() {
+		if seen[m.Name] || m.Breaks == "" || len(m.Modes) == 0 {
+			t.Errorf("%s is there twice, or lacks something", m.Name)
+		}
+		seen[m.Name] = true
+	}
+	if testing.Short() {
+		if _, err := mutants.Overlay(root, t.TempDir(), providermutants.All()); err != nil {
+			t.Fatal(err)
+		}
+		t.Skip("SKIPPED, NOT VERIFIED HERE: -short only looks whether the mutants are stale")
+	}
+	j, err := providermutants.Build(t.Context(), root, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pkg := range j.Packages() {
+		if how, err := j.Run(t.Context(), pkg, ""); how != "" || err != nil {
+			t.Fatalf("%s fails without a mutant: %s, %v", pkg, how, err)
+		}
+	}
+	judged := map[string]bool{}
+	for _, m := range providermutants.All() {
+		pkg, _, _ := strings.Cut(m.Name, "/")
+		if judged[pkg] && os.Getenv("ORBIT_TEST_MUTANTS") != "all" {
+			continue
+		}
+		judged[pkg] = true
+		t.Run(m.Name, func(t *testing.T) {
+			how, err := j.Find(t.Context(), m)
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case how == "":
+				t.Errorf("it survives: %s", m.Breaks)
+			default:
+				t.Log(how)
+			}
+		})
+	}
+}

@@ -21,7 +21,7 @@ tool := go tool -modfile=internal/lint/tools.mod
 build: deps-libraries ## build bin/orbit-cli with every engine
 	go build -tags "$(tags)" -ldflags "$(ldflags)" -o bin/orbit-cli ./cmd/orbit-cli
 
-test: deps-libraries deps-chromium deps-torture ## all tests, with a summary that counts what was skipped
+test: deps-libraries deps-chromium deps-torture deps-servers ## all tests, with a summary that counts what was skipped
 	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -tags "$(tags)" -timeout 20m ./...
 	$(MAKE) --no-print-directory race
 
@@ -88,6 +88,9 @@ deps-libraries:
 deps-torture:
 	@deps/torture.sh
 
+deps-servers: ## the servers that the tests of remote providers talk to; ten minutes at first
+	@for script in $(filter-out %/common.sh,$(wildcard deps/servers/*.sh)); do $$script >/dev/null || exit; done
+
 deps-chromium:
 	@deps/chromium.sh
 
@@ -97,4 +100,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build torture torture-night bench-log bench-tree deps-torture test test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help
+.PHONY: build torture torture-night bench-log bench-tree deps-torture deps-servers test test-mutants test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

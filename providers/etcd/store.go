@@ -79,9 +79,10 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		MaxUnaryRetries: 1,
 		DialOptions: []grpc.DialOption{
 			grpc.WithStatsHandler(departures{}),
+			grpc.WithChainUnaryInterceptor(atOnce),
 			grpc.WithConnectParams(grpc.ConnectParams{
 				MinConnectTimeout: c.ConnectionTimeout,
-				Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+				Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			}),
 		},
 		Logger: zap.NewNop(), // what goes wrong is returned
@@ -111,6 +112,12 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 // keepAlive is after how long a silent connection with a call under way is asked whether
 // it lives. The server closes one that asks more often than every 5 s.
 const keepAlive = 6 * time.Second
+
+// atOnce lets a call fail where no member can be reached, which the client would wait for
+// as long as its context lasts.
+func atOnce(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	return invoke(ctx, method, request, reply, conn, append(options, grpc.WaitForReady(false))...)
+}
 
 // greet sees that the cluster serves this client, and learns its version.
 func (s *Store) greet(ctx context.Context, c *Config) error {

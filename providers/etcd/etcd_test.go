@@ -10,10 +10,7 @@ import (
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/drivertest"
 	"github.com/orbit-persistence/orbit/providers/etcd"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, wire.Ignored) }
 
 // prefix makes a name of a place.
 func prefix(place string) string { return filepath.Base(filepath.Dir(place)) + filepath.Base(place) }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
+	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/local"
 )
@@ -42,7 +43,8 @@ type Config struct {
 	WALBufferSize int64
 	// WALSyncInterval is how often they are flushed all the same; 0 is never.
 	WALSyncInterval time.Duration
-	// EnableSnapshots allows named snapshots, and so SnapshotInterval.
+	// EnableSnapshots allows named snapshots (driver.NamedSnapshotter), and so
+	// SnapshotInterval.
 	EnableSnapshots bool
 	// SnapshotInterval is the number of commits between two snapshots; 0 is none.
 	SnapshotInterval uint64
@@ -79,9 +81,12 @@ func Open(ctx context.Context, c Config) (driver.Store, error) {
 	default:
 		return nil, fmt.Errorf("%w: unknown compression %q; choose none, lz4 or zstd", driver.ErrInvalid, c.Compression)
 	}
+	if err := local.MakeDir(vfs.OS(), c.DataDir); err != nil {
+		return nil, err
+	}
 	e, err := cowbtree.Open(ctx, c.DataDir, o)
 	if err != nil {
 		return nil, err
 	}
-	return local.Own(ctx, e, c.DataDir, local.Options{Backend: Backend, Durability: c.Durability})
+	return local.Own(ctx, e, c.DataDir, local.Options{Backend: Backend, Durability: c.Durability, NoNamedSnapshots: !c.EnableSnapshots})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/lsm"
+	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/local"
 )
@@ -82,6 +83,9 @@ func Open(ctx context.Context, c Config) (driver.Store, error) {
 		o.Compression = lsm.Zstd
 	default:
 		return nil, fmt.Errorf("%w: unknown compression %q; choose none, lz4 or zstd", driver.ErrInvalid, c.Compression)
+	}
+	if err := local.MakeDir(vfs.OS(), c.DataDir); err != nil {
+		return nil, err
 	}
 	e, err := lsm.Open(ctx, c.DataDir, o)
 	if err != nil {

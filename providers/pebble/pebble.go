@@ -9,6 +9,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/pebbledb"
+	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/local"
 )
@@ -77,6 +78,9 @@ func Open(ctx context.Context, c Config) (driver.Store, error) {
 		o.Compression = pebbledb.Zstd
 	default:
 		return nil, fmt.Errorf("%w: unknown compression %q; choose none, snappy or zstd", driver.ErrInvalid, c.Compression)
+	}
+	if err := local.MakeDir(vfs.OS(), c.DataDir); err != nil {
+		return nil, err
 	}
 	e, err := pebbledb.Open(c.DataDir, o)
 	if err != nil {

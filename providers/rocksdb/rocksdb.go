@@ -9,6 +9,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/rocks"
+	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/local"
 )
@@ -68,6 +69,11 @@ func Open(ctx context.Context, c Config) (driver.Store, error) {
 		CacheBytes: c.CacheBytes, WriteBufferBytes: c.WriteBufferBytes, MaxWriteBuffers: c.MaxWriteBuffers, TargetFileBytes: c.TargetFileBytes,
 		MaxBackgroundJobs: c.MaxBackgroundJobs, Compression: rocks.Compression(c.Compression),
 		ManualLogFlush: c.Durability == engine.Memory, Statistics: c.EnableStatistics,
+	}
+	if Available { // else nothing is opened, and nothing made
+		if err := local.MakeDir(vfs.OS(), c.DataDir); err != nil {
+			return nil, err
+		}
 	}
 	e, err := rocks.Open(c.DataDir, o)
 	if err != nil {

@@ -69,6 +69,9 @@ bench-log: deps-bench build ## the log: group commit beside Pebble and RocksDB, 
 bench-tree: deps-bench build ## the copy-on-write B+tree against its goals, beside LMDB, bbolt, Pebble and RocksDB; an hour or two
 	bin/orbit-cli bench-tree --out results
 
+bench-lsm: deps-bench build ## the LSM-tree against its goals, beside Pebble and RocksDB; an hour or two
+	bin/orbit-cli bench-lsm --out results
+
 torture: build deps-torture ## every mode of torture over every engine, and the kill matrix, in 10 minutes
 	bin/orbit-cli torture --budget 10m --out results --json results/torture.json
 
@@ -100,4 +103,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build torture torture-night bench-log bench-tree deps-torture deps-servers test test-mutants test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help
+.PHONY: build torture torture-night bench-log bench-tree bench-lsm deps-torture deps-servers test test-mutants test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

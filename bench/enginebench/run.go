@@ -1,4 +1,4 @@
-package treebench
+package enginebench
 
 import (
 	"context"
@@ -15,12 +15,13 @@ import (
 
 // run is a run under way.
 type run struct {
+	suite
 	Result
 	sizes
 	dir      string
 	seed     uint64
 	rng      *rand.Rand // the order in which engines take turns
-	tree     subject
+	own      subject
 	peers    []subject
 	progress *progress
 	started  time.Time
@@ -31,17 +32,6 @@ type run struct {
 type section struct {
 	key, name string
 	measure   func(*run, context.Context) error
-}
-
-var sections = []section{
-	{"reads", sectionReads, (*run).reads},
-	{"writes", sectionWrites, (*run).writes},
-	{"named", sectionSnapshot, (*run).named},
-	{"recovery", sectionRecovery, (*run).recovery},
-	{"disk", sectionSpace, (*run).disk},
-	{"held", sectionSpace, (*run).held},
-	{"paged", sectionPaged, (*run).paged},
-	{"growth", sectionGrowth, (*run).growth},
 }
 
 // errBudget is why a run's context ends that took longer than it may.
@@ -55,7 +45,7 @@ func (r *run) measure(ctx context.Context, parent string, chosen []section) (err
 		ctx, stop = context.WithDeadlineCause(ctx, r.started.Add(r.budget), errBudget)
 		defer stop()
 	}
-	if r.dir, err = os.MkdirTemp(parent, "orbit-tree-"); err != nil {
+	if r.dir, err = os.MkdirTemp(parent, "orbit-bench-"); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
@@ -75,7 +65,7 @@ func (r *run) measure(ctx context.Context, parent string, chosen []section) (err
 		}
 	}
 	r.Growth = r.curves()
-	r.Goals = r.judge(goalsOf(r.sizes, r.rocksdb()))
+	r.Goals = r.judge(r.goals(r.sizes, r.rocksdb()))
 	r.Seconds = time.Since(r.started).Seconds()
 	return nil
 }
@@ -96,7 +86,7 @@ func (r *run) cutShort(ctx context.Context, left []section) {
 }
 
 // all are the engine of the goals, then its peers.
-func (r *run) all() []subject { return append([]subject{r.tree}, r.peers...) }
+func (r *run) all() []subject { return append([]subject{r.own}, r.peers...) }
 
 // fits reports whether something that takes about so long still fits into the
 // budget; if not, it is left out.

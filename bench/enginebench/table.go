@@ -1,4 +1,4 @@
-package treebench
+package enginebench
 
 import (
 	"cmp"
@@ -13,7 +13,7 @@ import (
 // Write prints the result in Markdown: the goals first, then every figure with
 // the engines side by side.
 func (r *Result) Write(w io.Writer) {
-	fmt.Fprintf(w, "# The copy-on-write B+tree\n\n")
+	fmt.Fprintf(w, "# %s\n\n", r.Title)
 	if r.Quick {
 		fmt.Fprintf(w, "**A quick run: sizes and times are far below those of the goals, and so its figures say little.**\n\n")
 	}

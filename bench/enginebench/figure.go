@@ -1,4 +1,4 @@
-package treebench
+package enginebench
 
 import (
 	"fmt"
@@ -21,8 +21,11 @@ type Figure struct {
 // Machine is the Engine of what the machine does at its best.
 const Machine = "machine"
 
-// Result is what a run measured: the file tree.json.
+// Result is what a run measured.
 type Result struct {
+	// Suite is what the files are named after, Title the heading of the table.
+	Suite   string `json:"suite"`
+	Title   string `json:"title"`
 	Commit  string `json:"commit"`
 	Machine string `json:"machine"`
 	Started string `json:"started"`
@@ -54,6 +57,8 @@ type Curve struct {
 	Unit   string       `json:"unit"`
 	Engine string       `json:"engine"`
 	Points [][2]float64 `json:"points"`
+	// Bound is what the goal asks, in Unit; 0 for none.
+	Bound float64 `json:"bound,omitempty"`
 }
 
 // add adds a round to a figure, which it makes if it is the first.

@@ -1,6 +1,7 @@
-package treebench
+package enginebench
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,10 @@ type request struct {
 	Put       *putRequest       `json:"put,omitempty"`
 	Overwrite *overwriteRequest `json:"overwrite,omitempty"`
 	Snapshot  *snapshotRequest  `json:"snapshot,omitempty"`
+	Stream    *streamRequest    `json:"stream,omitempty"`
+	Drain     *drainRequest     `json:"drain,omitempty"`
+	Beside    *besideRequest    `json:"beside,omitempty"`
+	Queue     *queueRequest     `json:"queue,omitempty"`
 	Hold      *struct{}         `json:"hold,omitempty"`
 	Sync      *struct{}         `json:"sync,omitempty"`
 	Size      *struct{}         `json:"size,omitempty"`
@@ -38,6 +43,8 @@ type openRequest struct {
 	Records int    `json:"records"` // of the data set, loaded or not
 	Seed    uint64 `json:"seed"`
 	Config  config `json:"config"`
+	// ValueBytes is the size of values, 0 for the data set's own.
+	ValueBytes int `json:"value_bytes,omitempty"`
 }
 
 // answer is what the child says: figures by name, and the engine's traits to an
@@ -79,8 +86,10 @@ type child struct {
 	dir     string
 	data    bench.Uniform
 	records int
-	store   engine.Engine // nil while none is open
-	held    engine.Snapshot
+	// valueBytes is the size of the values that value makes.
+	valueBytes int
+	store      engine.Engine // nil while none is open
+	held       engine.Snapshot
 }
 
 func (c *child) serve(r request) (answer, error) {
@@ -103,6 +112,14 @@ func (c *child) serve(r request) (answer, error) {
 		values, err = c.overwrite(*r.Overwrite)
 	case r.Snapshot != nil:
 		values, err = c.snapshot(*r.Snapshot)
+	case r.Stream != nil:
+		values, err = c.stream(*r.Stream)
+	case r.Drain != nil:
+		values, err = c.drain(*r.Drain)
+	case r.Beside != nil:
+		values, err = c.beside(*r.Beside)
+	case r.Queue != nil:
+		values, err = c.queue(*r.Queue)
 	case r.Hold != nil:
 		c.held, err = c.store.Snapshot()
 	case r.Sync != nil:
@@ -127,7 +144,7 @@ func (c *child) open(r openRequest) (a answer, err error) {
 	if c.records != r.Records {
 		c.data, c.records = bench.NewUniform(r.Records, r.Seed), r.Records
 	}
-	c.dir = r.Dir
+	c.dir, c.valueBytes = r.Dir, cmp.Or(r.ValueBytes, bench.UniformRecordBytes-bench.UniformKeyBytes)
 	key := c.data.Key(nil, r.Records/2)
 	start := time.Now()
 	e, err := c.subject.open(r.Dir, r.Config)
@@ -142,6 +159,15 @@ func (c *child) open(r openRequest) (a answer, err error) {
 	t := e.Traits()
 	a.Traits = &t
 	return a, nil
+}
+
+// value appends a value of record i: stretches of the data set's.
+func (c *child) value(dst []byte, i, version int) []byte {
+	end := len(dst) + c.valueBytes
+	for n := 0; len(dst) < end; n++ {
+		dst = c.data.Value(dst, i, version+n<<20)
+	}
+	return dst[:end]
 }
 
 func (c *child) close() error {

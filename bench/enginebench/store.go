@@ -1,4 +1,4 @@
-package treebench
+package enginebench
 
 import (
 	"cmp"
@@ -18,9 +18,11 @@ type store struct {
 	records int
 	seed    uint64
 	config  config
-	proc    *process.Process // nil while none runs
-	traits  engine.Traits
-	fresh   int // the next fresh key
+	// valueBytes is the size of values, 0 for the data set's own.
+	valueBytes int
+	proc       *process.Process // nil while none runs
+	traits     engine.Traits
+	fresh      int // the next fresh key
 	// broken is why the engine is measured no further.
 	broken error
 }
@@ -61,7 +63,7 @@ func (s *store) open(ctx context.Context, c config) (float64, error) {
 		}
 		s.proc = p
 	}
-	a, err := s.ask(ctx, request{Open: &openRequest{Dir: s.dir, Records: s.records, Seed: s.seed, Config: c}})
+	a, err := s.ask(ctx, request{Open: &openRequest{Dir: s.dir, Records: s.records, Seed: s.seed, Config: c, ValueBytes: s.valueBytes}})
 	if err != nil {
 		return 0, err
 	}

@@ -1,4 +1,4 @@
-package treebench
+package enginebench
 
 import (
 	"errors"
@@ -56,7 +56,7 @@ func (c *child) entries(yield func(key, value []byte) bool) {
 	for i := range c.records {
 		p = c.data.Key(p[:0], i)
 		n := len(p)
-		p = c.data.Value(p, i, 0)
+		p = c.value(p, i, 0)
 		if !yield(p[:n:n], p[n:]) {
 			return
 		}
@@ -69,7 +69,7 @@ func (c *child) batches(size int, d engine.Durability, at func(n int) int) error
 	var key, value []byte
 	for n := range c.records {
 		i := at(n)
-		key, value = c.data.Key(key[:0], i), c.data.Value(value[:0], i, 0)
+		key, value = c.data.Key(key[:0], i), c.value(value[:0], i, 0)
 		b.Put(key, value)
 		if b.Count() == size || n == c.records-1 {
 			if err := c.store.Apply(c.ctx, &b, d); err != nil {

@@ -1,7 +1,8 @@
-package treebench
+package enginebench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,11 +21,23 @@ import (
 	"github.com/orbit-persistence/orbit/bench/result"
 )
 
-// Command measures the tree and writes the tables and the pictures.
+// Tree measures the copy-on-write B+tree against its goals.
+type Tree struct{ Command }
+
+// Run measures until it is done or interrupted, and writes what it has then.
+func (t *Tree) Run() error { return t.Command.run(treeSuite) }
+
+// LSM measures the LSM-tree against its goals.
+type LSM struct{ Command }
+
+// Run measures until it is done or interrupted, and writes what it has then.
+func (l *LSM) Run() error { return l.Command.run(lsmSuite) }
+
+// Command measures a suite and writes the tables and the pictures.
 type Command struct {
-	Engine         string        `default:"cowbtree" help:"The engine that the goals are for."`
-	Peers          []string      `default:"lmdb,bbolt,pebble,rocksdb" help:"Engines beside it."`
-	Only           []string      `placeholder:"SECTION,..." help:"Sections to run: reads, writes, named, recovery, disk, held, paged, growth; all, if not given."`
+	Engine         string        `placeholder:"NAME" help:"The engine that the goals are for, if not the one that they were made for."`
+	Peers          []string      `placeholder:"NAME,..." help:"Engines beside it, if not the usual."`
+	Only           []string      `placeholder:"SECTION,..." help:"Sections to run; all, if not given. An unknown one is answered with their names."`
 	Rounds         int           `default:"3" help:"Rounds; each figure is their median."`
 	Quick          bool          `help:"Small sizes and short times, to see that everything runs; not for figures."`
 	Largest        int           `placeholder:"RECORDS" help:"Leave out sizes above so many records."`
@@ -32,18 +45,21 @@ type Command struct {
 	Seed           uint64        `default:"1" help:"Seed of all that is random."`
 	Dir            string        `type:"existingdir" default:"." help:"A directory on the device to measure."`
 	RocksDBRelease string        `name:"rocksdb-release" type:"existingfile" placeholder:"FILE" help:"Another build of this program, with a release build of RocksDB, to run beside it as rocksdb-release; the goals are then held against it."`
-	Out            string        `type:"path" help:"Directory for tree.md, tree.json and the pictures; nothing is written without it."`
+	Out            string        `type:"path" help:"Directory for the table, the JSON and the pictures; nothing is written without it."`
 }
 
 // errInterrupted is the error of a run that a signal ended; what it had measured by
 // then is printed and written.
 var errInterrupted = errors.New("interrupted: what is printed is not all")
 
-// Run measures until it is done or interrupted, and writes what it has then.
-func (c *Command) Run() error {
+func (c *Command) run(s suite) error {
+	c.Engine = cmp.Or(c.Engine, s.engine)
+	if c.Peers == nil {
+		c.Peers = s.peers
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	r, err := c.Measure(ctx)
+	r, err := c.measure(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -70,8 +86,8 @@ func (c *Command) write(r *Result, text []byte) error {
 		return err
 	}
 	files := r.Pictures()
-	files["tree.json"] = append(data, '\n')
-	files["tree.md"] = text
+	files[r.Suite+".json"] = append(data, '\n')
+	files[r.Suite+".md"] = text
 	for name, data := range files {
 		if err := result.WriteFile(filepath.Join(c.Out, name), data); err != nil {
 			return err
@@ -80,11 +96,11 @@ func (c *Command) write(r *Result, text []byte) error {
 	return nil
 }
 
-// Measure runs the sections. A bench.UsageError means that the call is at fault,
+// measure runs the sections. A bench.UsageError means that the call is at fault,
 // and nothing was measured; every other error ended the run. The end of ctx or of the
 // budget is none: the result says what is missing from it.
-func (c *Command) Measure(ctx context.Context) (*Result, error) {
-	r, chosen, err := c.plan()
+func (c *Command) measure(ctx context.Context, s suite) (*Result, error) {
+	r, chosen, err := c.plan(s)
 	if err != nil {
 		return nil, err
 	}
@@ -94,10 +110,10 @@ func (c *Command) Measure(ctx context.Context) (*Result, error) {
 	return &r.Result, nil
 }
 
-func (c *Command) plan() (*run, []section, error) {
-	r := &run{sizes: fullSizes, seed: c.Seed, rng: rand.New(rand.NewPCG(c.Seed, 7)), started: time.Now(), budget: c.Budget}
+func (c *Command) plan(of suite) (*run, []section, error) {
+	r := &run{suite: of, sizes: of.full, seed: c.Seed, rng: rand.New(rand.NewPCG(c.Seed, 7)), started: time.Now(), budget: c.Budget}
 	if c.Quick {
-		r.sizes = quickSizes
+		r.sizes = of.quick
 	}
 	r.sizes = r.cut(c.Largest)
 	if c.Largest < 0 || c.Largest > 0 && c.Largest < 1000 {
@@ -107,15 +123,16 @@ func (c *Command) plan() (*run, []section, error) {
 		return nil, nil, bench.Usagef("--rounds %d: 1 at least", c.Rounds)
 	}
 	r.Result = Result{
+		Suite: of.name, Title: of.title,
 		Commit: bench.Commit, Started: r.started.UTC().Format(time.RFC3339), Rounds: c.Rounds, Quick: c.Quick, Versions: map[string]string{},
 		Machine: fmt.Sprintf("%s, %s/%s, %d cores, GOMAXPROCS %d", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.GOMAXPROCS(0)),
 	}
 	var known bool
-	if r.tree, known = findSubject(c.Engine); !known {
+	if r.own, known = findSubject(c.Engine); !known {
 		return nil, nil, bench.Usagef("unknown engine %q; choose among %s", c.Engine, strings.Join(subjectNames(), ", "))
 	}
-	if r.tree.missing != "" {
-		return nil, nil, bench.Usagef("engine %s cannot run: %s", c.Engine, r.tree.missing)
+	if r.own.missing != "" {
+		return nil, nil, bench.Usagef("engine %s cannot run: %s", c.Engine, r.own.missing)
 	}
 	r.Engine = c.Engine
 	for _, name := range c.Peers {
@@ -136,12 +153,12 @@ func (c *Command) plan() (*run, []section, error) {
 		r.peers, r.Peers = append(r.peers, s), append(r.Peers, s.name)
 	}
 	for _, key := range c.Only {
-		if !slices.ContainsFunc(sections, func(s section) bool { return s.key == key }) {
-			return nil, nil, bench.Usagef("unknown section %q", key)
+		if !slices.ContainsFunc(of.sections, func(s section) bool { return s.key == key }) {
+			return nil, nil, bench.Usagef("unknown section %q; choose among %s", key, strings.Join(of.keys(), ", "))
 		}
 	}
 	var chosen []section
-	for _, s := range sections {
+	for _, s := range of.sections {
 		if len(c.Only) == 0 || slices.Contains(c.Only, s.key) {
 			chosen = append(chosen, s)
 		} else {

@@ -1,4 +1,4 @@
-package treebench
+package enginebench
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 
 // sample has figures of an engine, two peers and the machine.
 func sample() *Result {
-	r := &Result{Engine: "tree", Peers: []string{"a", "b"}, Versions: map[string]string{}, Rounds: 3}
+	r := &Result{Suite: "tree", Engine: "tree", Peers: []string{"a", "b"}, Versions: map[string]string{}, Rounds: 3}
 	for engine, rounds := range map[string][]float64{"tree": {100, 210, 330}, "a": {200, 200, 300}, "b": {250, 250, 250}, Machine: {50}} {
 		for _, v := range rounds {
 			r.add(sectionReads, "get", engine, "ns", v)
@@ -93,19 +93,21 @@ func TestTable(t *testing.T) {
 // TestEachGoalHasOneBound keeps a goal from being out of reach, or always met, by
 // a slip in the list.
 func TestEachGoalHasOneBound(t *testing.T) {
-	goals := goalsOf(fullSizes.cut(0), "rocksdb")
-	if len(goals) < 30 {
-		t.Errorf("%d goals", len(goals))
-	}
-	seen := map[string]bool{}
-	for _, g := range goals {
-		if (g.Most > 0) == (g.Least > 0) || g.Of.Name == "" || g.Unit == "" || seen[g.Text] {
-			t.Errorf("%+v", g)
+	for _, suite := range []suite{treeSuite, lsmSuite} {
+		goals := suite.goals(suite.full.cut(0), "rocksdb")
+		if len(goals) < 30 {
+			t.Errorf("%s: %d goals", suite.name, len(goals))
 		}
-		seen[g.Text] = true
-	}
-	if small := goalsOf(fullSizes.cut(10_000), "rocksdb"); len(small) >= len(goals) {
-		t.Errorf("%d goals for the sizes up to 10,000", len(small))
+		seen := map[string]bool{}
+		for _, g := range goals {
+			if (g.Most > 0) == (g.Least > 0) || g.Of.Name == "" || g.Unit == "" || seen[g.Text] {
+				t.Errorf("%s: %+v", suite.name, g)
+			}
+			seen[g.Text] = true
+		}
+		if small := suite.goals(suite.full.cut(10_000), "rocksdb"); len(small) >= len(goals) {
+			t.Errorf("%s: %d goals for the sizes up to 10,000", suite.name, len(small))
+		}
 	}
 }
 

@@ -1,4 +1,4 @@
-package treebench
+package enginebench
 
 import "fmt"
 
@@ -8,6 +8,7 @@ const (
 	figureMiss        = "one dependent miss in memory"
 	figureGetUniform  = "get-uniform, p50"
 	figureGetZipf     = "get-zipf, p50"
+	figureGetAbsent   = "get-absent, p50"
 	figureMultiGet    = "multi-get of 16, per key, p50"
 	figureContents    = "get-uniform of Contents paths, p50"
 	figureContents16  = "multi-get of 16 Contents paths, per key, p50"
@@ -61,8 +62,9 @@ const (
 	sectionGrowth   = "Cost as it grows"
 )
 
-// goalsOf are the goals at given sizes, beside a build of RocksDB by its name.
-func goalsOf(s sizes, rocksdb string) []Goal {
+// treeGoals are those of the copy-on-write B+tree at given sizes, beside a build of
+// RocksDB by its name.
+func treeGoals(s sizes, rocksdb string) []Goal {
 	own := func(name string) Ref { return Ref{Name: name} }
 	of := func(name, engine string) Ref { return Ref{name, engine} }
 	goals := []Goal{

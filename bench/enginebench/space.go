@@ -1,4 +1,4 @@
-package treebench
+package enginebench
 
 import (
 	"context"
@@ -65,7 +65,7 @@ const heldBatch = 1000
 // again, under a snapshot that is held and without one.
 func (r *run) held(ctx context.Context) error {
 	if r.sizes.held != r.heldPeers {
-		r.note("Held snapshot: %s records in %s, %s in the peers, which take longer.", thousands(r.sizes.held), r.tree.name, thousands(r.heldPeers))
+		r.note("Held snapshot: %s records in %s, %s in the peers, which take longer.", thousands(r.sizes.held), r.own.name, thousands(r.heldPeers))
 	}
 	for i, which := range r.all() {
 		records := r.heldPeers

@@ -1,4 +1,4 @@
-package treebench
+package enginebench
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"github.com/orbit-persistence/orbit/engine/memory"
 	"github.com/orbit-persistence/orbit/engine/peers/bbolt"
 	"github.com/orbit-persistence/orbit/engine/peers/lmdb"
+	"github.com/orbit-persistence/orbit/engine/rocks"
 	"go.uber.org/goleak"
 )
 
@@ -58,16 +59,29 @@ var tinySizes = sizes{
 	window: 20 * time.Millisecond, loop: 10 * time.Millisecond,
 }
 
-// runTiny runs sections at tiny sizes and checks that nothing is left behind.
+var tinyLSM = sizes{
+	records: 3000, curve: []int{500, 1000},
+	gets: 1000, puts: 500, snapshots: 20,
+	streamed: 3, memtable: 64 << 10, queued: 200, turned: 1000, logBytes: 100 << 10, mixed: 1000, quiet: 50 * time.Millisecond,
+	window: 20 * time.Millisecond, loop: 10 * time.Millisecond,
+}
+
+// runTiny runs sections of the tree's suite at tiny sizes, and runTinySuite those of
+// any; both check that nothing is left behind.
 func runTiny(t *testing.T, ctx context.Context, c Command) (*Result, error) {
+	t.Helper()
+	return runTinySuite(t, ctx, treeSuite, tinySizes, c)
+}
+
+func runTinySuite(t *testing.T, ctx context.Context, of suite, tiny sizes, c Command) (*Result, error) {
 	t.Helper()
 	t.Setenv("ORBIT_CACHE", t.TempDir()) // without Contents, which takes long to read
 	c.Rounds, c.Dir = max(c.Rounds, 1), t.TempDir()
-	r, chosen, err := c.plan()
+	r, chosen, err := c.plan(of)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.sizes = tinySizes.cut(0)
+	r.sizes = tiny.cut(0)
 	err = r.measure(ctx, c.Dir, chosen)
 	if left, readErr := os.ReadDir(c.Dir); readErr != nil || len(left) > 0 {
 		t.Errorf("the run left %v in its directory (%v)", left, readErr)
@@ -131,6 +145,39 @@ func TestEveryGoalIsMeasured(t *testing.T) {
 	}
 }
 
+// TestEveryLSMGoalIsMeasured is TestEveryGoalIsMeasured for the other suite.
+func TestEveryLSMGoalIsMeasured(t *testing.T) {
+	r, err := runTinySuite(t, t.Context(), lsmSuite, tinyLSM, Command{Engine: "lsm", Peers: []string{"pebble", "rocksdb"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range r.Goals {
+		absent := strings.Contains(o.Why, "rocksdb") && !rocks.Available || strings.Contains(o.Why, "lmdb") && !lmdb.Available
+		if o.Measured == nil && !absent {
+			t.Errorf("%s: %s", o.Text, o.Why)
+		}
+	}
+	for _, left := range r.LeftOut {
+		if !strings.Contains(left, "built without") {
+			t.Errorf("left out: %s", left)
+		}
+	}
+	for _, s := range lsmSuite.sections {
+		if !slices.ContainsFunc(r.Figures, func(f *Figure) bool { return f.Section == s.name }) {
+			t.Errorf("%s: no figure", s.name)
+		}
+	}
+	for _, f := range r.Figures {
+		if len(f.Rounds) == 0 || f.Median < 0 {
+			t.Errorf("%+v", f)
+		}
+	}
+	// A stream that is not written to tables measures no amplification.
+	if f := r.find(figureWriteAmp, "lsm"); f == nil || f.Median < 1 {
+		t.Errorf("%s: %+v", figureWriteAmp, f)
+	}
+}
+
 // TestMissedGoal: bbolt, which allocates dozens of times for a put and does not
 // group commits, misses what it is held against, and lacks what it has not.
 func TestMissedGoal(t *testing.T) {
@@ -174,7 +221,7 @@ func TestWhatDoesNotFitIsLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Figures) > 0 || len(r.LeftOut) < len(sections) || !strings.Contains(r.LeftOut[0], "--budget") {
+	if len(r.Figures) > 0 || len(r.LeftOut) < len(treeSuite.sections) || !strings.Contains(r.LeftOut[0], "--budget") {
 		t.Errorf("%d figures; left out: %q", len(r.Figures), r.LeftOut)
 	}
 	for _, o := range r.Goals {
@@ -203,7 +250,7 @@ func TestCutShort(t *testing.T) {
 			return nil
 		}}
 		c := Command{Engine: "bbolt", Rounds: 1, Dir: t.TempDir(), Budget: 24 * time.Hour}
-		r, _, err := c.plan()
+		r, _, err := c.plan(treeSuite)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +279,7 @@ func TestBadCalls(t *testing.T) {
 		"--rounds 0: 1 at least":     {Engine: "bbolt"},
 		"--largest 10: 1,000 at lea": {Engine: "bbolt", Rounds: 1, Largest: 10},
 	} {
-		_, err := c.Measure(t.Context())
+		_, err := c.measure(t.Context(), treeSuite)
 		if !bench.IsUsage(err) || !strings.Contains(err.Error(), what) {
 			t.Errorf("want a usage error with %q, got %v", what, err)
 		}

@@ -1,4 +1,4 @@
-package treebench
+package enginebench
 
 import (
 	"context"
@@ -146,7 +146,7 @@ func (r *run) curves() []Curve {
 	var all []Curve
 	for _, name := range growthNames {
 		for _, s := range r.all() {
-			c := Curve{Name: name, Engine: s.name}
+			c := Curve{Name: name, Engine: s.name, Bound: r.bounds[name]}
 			for _, records := range r.curve {
 				if f := r.find(figureGrowth(name, records), s.name); f != nil {
 					c.Unit = f.Unit

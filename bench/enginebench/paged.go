@@ -1,4 +1,4 @@
-package treebench
+package enginebench
 
 import (
 	"context"
@@ -88,7 +88,7 @@ func (r *run) pagedRound(ctx context.Context, s *store, c config, seed uint64) e
 		r.leaveOut("resident memory: this system has no /proc/self/status")
 	}
 	// The device reads the same file, while the engine stands still.
-	if s.name == r.tree.name {
+	if s.name == r.own.name {
 		ns, err := randomRead(ctx, s.dir, seed)
 		if err != nil {
 			return fmt.Errorf("random reads of the device: %w", err)

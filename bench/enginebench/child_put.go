@@ -1,4 +1,4 @@
-package treebench
+package enginebench
 
 import (
 	"errors"
@@ -151,7 +151,7 @@ func (c *child) snapshot(r snapshotRequest) (map[string]float64, error) {
 		}
 		start := time.Now()
 		if r.Named {
-			name := fmt.Sprintf("treebench-%d", n)
+			name := fmt.Sprintf("bench-%d", n)
 			if err := names.CreateSnapshot(c.ctx, name); err != nil {
 				return nil, err
 			}

@@ -1,6 +1,7 @@
-package treebench
+package enginebench
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -12,10 +13,10 @@ import (
 func (r *Result) Pictures() map[string][]byte {
 	files := map[string][]byte{}
 	if slices.ContainsFunc(r.Goals, func(o Outcome) bool { return o.Measured != nil }) {
-		files["tree-goals.svg"] = r.gauges().SVG()
+		files[r.Suite+"-goals.svg"] = r.gauges().SVG()
 	}
 	if len(r.Growth) > 0 {
-		files["tree-growth.svg"] = r.lines().SVG()
+		files[r.Suite+"-growth.svg"] = r.lines().SVG()
 	}
 	return files
 }
@@ -57,17 +58,14 @@ func (r *Result) lines() report.Lines {
 	}
 	for _, name := range growthNames {
 		panel := report.LinesPanel{Title: strings.ToUpper(name[:1]) + name[1:]}
-		switch name {
-		case growthSnapshot:
-			panel.Bound, panel.BoundText = 5e3, "goal 5 µs"
-		case growthReopen:
-			panel.Bound, panel.BoundText = 20e6, "goal 20 ms"
-		}
 		for _, c := range r.Growth {
 			if c.Name != name {
 				continue
 			}
 			line := report.Line{Engine: c.Engine}
+			if c.Bound > 0 {
+				panel.Bound, panel.BoundText = c.Bound*unitNs[c.Unit], fmt.Sprintf("goal %g %s", c.Bound, c.Unit)
+			}
 			for _, at := range c.Points {
 				line.Points = append(line.Points, [2]float64{at[0], at[1] * unitNs[c.Unit]})
 			}

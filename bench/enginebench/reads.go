@@ -1,4 +1,4 @@
-package treebench
+package enginebench
 
 import (
 	"context"
@@ -14,17 +14,17 @@ import (
 // reads measures a store that is all in memory: by the bench's own cells, and in
 // bare loops, where LMDB has one without cgo.
 func (r *run) reads(ctx context.Context) error {
-	if err := r.cells(ctx); err != nil {
+	if err := r.cells(ctx, "get-uniform", "get-zipf", "multi-get-16", "scan-100"); err != nil {
 		return err
 	}
 	return r.loops(ctx)
 }
 
-// cells runs the bench.
-func (r *run) cells(ctx context.Context) error {
+// cells runs workloads of the bench that only read.
+func (r *run) cells(ctx context.Context, workloads ...string) error {
 	r.progress.clear() // the bench has a progress of its own
 	command := &bench.Command{
-		Profile: "quick", Workloads: []string{"get-uniform", "get-zipf", "multi-get-16", "scan-100"}, Records: r.records, Clients: []int{1},
+		Profile: "quick", Workloads: workloads, Records: r.records, Clients: []int{1},
 		Durability: []string{"memory", "buffered", "flushed"}, Data: []string{"uniform"}, Cache: bench.Bytes(memoryConfig(r.records).CacheBytes),
 		Dir: r.dir, Seed: r.seed, Rounds: r.Rounds, Seconds: r.loop.Seconds(),
 	}
@@ -34,7 +34,8 @@ func (r *run) cells(ctx context.Context) error {
 			command.RocksDBRelease = s.executable
 		}
 	}
-	if _, err := bench.ContentsDir(); err != nil {
+	if !r.contents {
+	} else if _, err := bench.ContentsDir(); err != nil {
 		r.leaveOut("Contents paths: %v", err)
 	} else {
 		command.Data = append(command.Data, "contents")
@@ -56,6 +57,7 @@ func (r *run) take(found *result.Result) {
 	}{
 		{"uniform", "get-uniform", figureGetUniform, 1},
 		{"uniform", "get-zipf", figureGetZipf, 1},
+		{"uniform", "get-absent", figureGetAbsent, 1},
 		{"uniform", "multi-get-16", figureMultiGet, 1},
 		{"uniform", "scan-100", figureScan, 100},
 		{"contents", "get-uniform", figureContents, 1},

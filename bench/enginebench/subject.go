@@ -1,11 +1,13 @@
-package treebench
+package enginebench
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
+	"github.com/orbit-persistence/orbit/engine/lsm"
 	"github.com/orbit-persistence/orbit/engine/memory"
 	"github.com/orbit-persistence/orbit/engine/pebbledb"
 	"github.com/orbit-persistence/orbit/engine/peers/bbolt"
@@ -24,9 +26,14 @@ type config struct {
 	// CheckpointBytes is how much may be logged before it is written to the data
 	// file, for engines that have such a bound; 0 is the engine's own.
 	CheckpointBytes int64 `json:"checkpoint_bytes,omitempty"`
+	// MemtableBytes is the size of a memtable, of engines that have one; 0 is 64 MiB.
+	MemtableBytes int64 `json:"memtable_bytes,omitempty"`
 	// KeepLog leaves everything in the log, so that all of it is there to replay.
 	KeepLog bool `json:"keep_log,omitempty"`
 }
+
+// memtable returns the size of a memtable.
+func (c config) memtable() int64 { return cmp.Or(c.MemtableBytes, 64*mib) }
 
 // subject is an engine as it is measured here. Its name is that of its column in
 // the bench too.
@@ -61,6 +68,16 @@ var subjects = []subject{
 		},
 	},
 	{
+		name: "lsm", log: "log/*", logs: true,
+		open: func(dir string, c config) (engine.Engine, error) {
+			o := lsm.Options{CacheBytes: c.CacheBytes, MemtableBytes: c.memtable(), Compression: lsm.NoCompression}
+			if c.KeepLog {
+				o.MemtableBytes = keptLogBytes / 2
+			}
+			return lsm.Open(context.Background(), dir, o)
+		},
+	},
+	{
 		name: "lmdb", missing: unless(lmdb.Available, "lmdb"), tree: true,
 		open: func(dir string, c config) (engine.Engine, error) {
 			return lmdb.Open(dir, lmdb.Options{NoSync: true})
@@ -75,7 +92,7 @@ var subjects = []subject{
 	{
 		name: "pebble", log: "*.log", logs: true,
 		open: func(dir string, c config) (engine.Engine, error) {
-			o := pebbledb.Options{CacheBytes: c.CacheBytes, Compression: pebbledb.NoCompression}
+			o := pebbledb.Options{CacheBytes: c.CacheBytes, MemTableBytes: uint64(c.memtable()), Compression: pebbledb.NoCompression}
 			if c.KeepLog {
 				o.MemTableBytes = keptLogBytes / 2 // Pebble's own bound is below 4 GiB
 			}
@@ -87,7 +104,7 @@ var subjects = []subject{
 		open: func(dir string, c config) (engine.Engine, error) {
 			// The class memory makes buffered commits dearer, so it is asked for only
 			// where it is measured.
-			o := rocks.Options{CacheBytes: uint64(c.CacheBytes), Compression: rocks.None, DirectReads: c.Direct, ManualLogFlush: c.Class == engine.Memory}
+			o := rocks.Options{CacheBytes: uint64(c.CacheBytes), WriteBufferBytes: uint64(c.memtable()), Compression: rocks.None, DirectReads: c.Direct, ManualLogFlush: c.Class == engine.Memory}
 			if c.KeepLog {
 				o.WriteBufferBytes = keptLogBytes
 			}

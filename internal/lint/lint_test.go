@@ -122,7 +122,7 @@ func forbidden(from, to string) string {
 	switch {
 	case from == "providers/config" && to != "engine":
 		return "it needs the kinds of error only"
-	case to == "engine/enginetest" || to == "engine/vfs/vfstest" || to == "providers/drivertest":
+	case to == "engine/enginetest" || to == "engine/vfs/vfstest" || to == "providers/drivertest" && from != "internal/providertable":
 		return "a conformance suite is for tests"
 	case to == "internal/servers":
 		return "servers are started by tests alone"

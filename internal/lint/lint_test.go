@@ -122,8 +122,10 @@ func forbidden(from, to string) string {
 	switch {
 	case from == "providers/config" && to != "engine":
 		return "it needs the kinds of error only"
-	case to == "engine/enginetest" || to == "engine/vfs/vfstest" || to == "providers/drivertest":
+	case to == "engine/enginetest" || to == "engine/vfs/vfstest" || to == "providers/drivertest" && from != "internal/providertable":
 		return "a conformance suite is for tests"
+	case to == "internal/servers":
+		return "servers are started by tests alone"
 	case within(from, "engine") && isEngine(to) && !within(from, to):
 		return "engines do not know each other"
 	case within(from, "engine/vfs") && within(to, "engine/wal"):

@@ -28,7 +28,7 @@ func MinIO(t testing.TB, tls *Certificate) *S3 {
 			"MINIO_ROOT_USER=" + s.AccessKey, "MINIO_ROOT_PASSWORD=" + s.SecretKey, "MINIO_BROWSER=off",
 			"MINIO_KMS_SECRET_KEY=orbit:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 		},
-		Dir: dir, Ready: serving(s.Address, "/minio/health/ready", tls),
+		Dir: dir, Ready: serving(s.Address, "/minio/health/cluster", tls),
 	})
 	return s
 }

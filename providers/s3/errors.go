@@ -19,6 +19,7 @@ var codes = map[string]error{
 	"ExpiredToken":                       driver.ErrDenied,
 	"InvalidToken":                       driver.ErrDenied,
 	"InvalidAccessKeyId":                 driver.ErrDenied,
+	"XAdminUserNotFound":                 driver.ErrDenied,
 	"SignatureDoesNotMatch":              driver.ErrDenied,
 	"RequestTimeout":                     driver.ErrUnavailable, // it waited for the rest of the request
 	"EntityTooLarge":                     driver.ErrTooLarge,
@@ -54,6 +55,9 @@ func (b *bucket) classify(err error, writes bool) error {
 	switch {
 	case code == "NoSuchBucket":
 		return b.missing()
+	case status == http.StatusNotFound && kind == nil && code != "NoSuchKey" && code != "NotFound":
+		// It is not the object that is not there: no reader must take it for that.
+		kind = driver.ErrInvalid
 	case status == http.StatusConflict && kind == nil:
 		kind = objects.ErrContended
 	case kind == nil:

@@ -254,7 +254,7 @@ func (b *bucket) Put(ctx context.Context, name string, data []byte, c objects.Co
 	}
 	out, err := b.client.PutObject(ctx, in)
 	if err != nil {
-		if err = b.classify(err, true); errors.Is(err, driver.ErrNotFound) {
+		if err = b.classify(err, true); errors.Is(err, driver.ErrNotFound) && !c.At.IsZero() {
 			err = fmt.Errorf("%w: there is no object", driver.ErrConflict)
 		}
 		return driver.Revision{}, err

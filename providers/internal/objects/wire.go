@@ -93,10 +93,13 @@ func call(ctx context.Context, within time.Duration, writes bool, do func(ctx co
 		defer cancel()
 	}
 	var a attempt
+	var certificate *tls.CertificateVerificationError
 	err := do(context.WithValue(own, attemptKey{}, &a))
 	switch {
 	case err == nil || answered(err):
 		return err
+	case errors.As(err, &certificate):
+		return fmt.Errorf("%w: nobody vouches for the service's certificate; if its authority is your own, set ca_cert: %v", driver.ErrInvalid, err) //nolint // what the wire says is of no kind
 	case writes && a.sent.Load():
 		return fmt.Errorf("%w: %w", driver.ErrOutcomeUnknown, err)
 	case ctx.Err() != nil:

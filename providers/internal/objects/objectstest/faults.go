@@ -36,8 +36,11 @@ var faults = []fault{
 	{"slow", func(w *servers.Wire) { w.Fail(servers.FromServer, "latency", map[string]int{"latency": 60_000}) }, true, true},
 }
 
-// patience is how long a caller waits for what hangs.
-const patience = 400 * time.Millisecond
+// patience is how long a caller waits for what hangs, and histories one of many.
+const (
+	patience  = 400 * time.Millisecond
+	histories = 150 * time.Millisecond
+)
 
 // MidOperation strikes each operation with each fault of the wire, and looks whether
 // the error says what has become of it. The store goes on when the wire is mended.
@@ -146,7 +149,7 @@ func Histories(t *testing.T, address string, open Opener) {
 			chaos.start()
 			defer chaos.stop()
 			var struck atomic.Int64
-			err := c.Run(t.Context(), drivertest.Target{Name: "wire", Operations: 160, Open: func(ctx context.Context, dir string) (driver.Store, error) {
+			err := c.Run(t.Context(), drivertest.Target{Name: "wire", Operations: 80, Open: func(ctx context.Context, dir string) (driver.Store, error) {
 				resume := chaos.pause()
 				defer resume()
 				s, err := open(ctx, wire.Address, place(dir))
@@ -190,7 +193,7 @@ func (c *chaos) start() {
 			ended := c.wait(time.Duration(1+c.random.IntN(10)) * time.Millisecond)
 			c.wire.Mend()
 			c.turn.Unlock()
-			if ended || c.wait(time.Duration(10+c.random.IntN(30))*time.Millisecond) {
+			if ended || c.wait(time.Duration(20+c.random.IntN(60))*time.Millisecond) {
 				return
 			}
 		}
@@ -233,21 +236,21 @@ func (s impatient) note(ctx context.Context, err error) error {
 }
 
 func (s impatient) Get(ctx context.Context, key []byte) (driver.Entry, error) {
-	own, cancel := context.WithTimeout(ctx, patience)
+	own, cancel := context.WithTimeout(ctx, histories)
 	defer cancel()
 	e, err := s.Store.Get(own, key)
 	return e, s.note(ctx, err)
 }
 
 func (s impatient) Put(ctx context.Context, key, value []byte, o driver.PutOptions) (driver.Revision, error) {
-	own, cancel := context.WithTimeout(ctx, patience)
+	own, cancel := context.WithTimeout(ctx, histories)
 	defer cancel()
 	r, err := s.Store.Put(own, key, value, o)
 	return r, s.note(ctx, err)
 }
 
 func (s impatient) Delete(ctx context.Context, key []byte, o driver.DeleteOptions) error {
-	own, cancel := context.WithTimeout(ctx, patience)
+	own, cancel := context.WithTimeout(ctx, histories)
 	defer cancel()
 	return s.note(ctx, s.Store.Delete(own, key, o))
 }

@@ -39,9 +39,18 @@ var codes = map[string]error{
 // of them: it says that too few of its disks have done a write.
 var busy = []string{"SlowDown", "ServiceUnavailable"}
 
+// request is what a request does.
+type request uint8
+
+const (
+	reads request = iota
+	writes
+	asks // by HEAD, whose answer has no body, so that its status is all that there is
+)
+
 // classify gives an answer of the service its kind, and leaves errors of the wire, and
 // nil, as they are.
-func (b *bucket) classify(err error, writes bool) error {
+func (b *bucket) classify(err error, does request) error {
 	var response *smithyhttp.ResponseError
 	if err == nil || errors.Is(err, driver.ErrDenied) || !errors.As(err, &response) || response.HTTPStatusCode() == 0 {
 		return err // the SDK makes a response of status 0 where there was none
@@ -55,13 +64,13 @@ func (b *bucket) classify(err error, writes bool) error {
 	switch {
 	case code == "NoSuchBucket":
 		return b.missing()
-	case status == http.StatusNotFound && kind == nil && code != "NoSuchKey" && code != "NotFound":
+	case status == http.StatusNotFound && kind == nil && code != "NoSuchKey" && does != asks:
 		// It is not the object that is not there: no reader must take it for that.
 		kind = driver.ErrInvalid
 	case status == http.StatusConflict && kind == nil:
 		kind = objects.ErrContended
 	case kind == nil:
-		kind = objects.Answer(status, writes, slices.Contains(busy, code))
+		kind = objects.Answer(status, does == writes, slices.Contains(busy, code))
 	}
 	if kind == nil {
 		// An answer that says success and cannot be read: what it was is not known.

@@ -219,7 +219,7 @@ func (b *bucket) Close() { b.transport.CloseIdleConnections() }
 
 func (b *bucket) Ping(ctx context.Context) error {
 	_, err := b.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: b.name})
-	if err = b.classify(err, false); errors.Is(err, driver.ErrNotFound) {
+	if err = b.classify(err, asks); errors.Is(err, driver.ErrNotFound) {
 		return b.missing()
 	}
 	return err
@@ -230,7 +230,7 @@ func (b *bucket) Get(ctx context.Context, name string) ([]byte, driver.Revision,
 		Bucket: b.name, Key: &name, SSECustomerAlgorithm: b.customer, SSECustomerKey: b.customerKey, SSECustomerKeyMD5: b.customerHash,
 	})
 	if err != nil {
-		return nil, driver.Revision{}, b.classify(err, false)
+		return nil, driver.Revision{}, b.classify(err, reads)
 	}
 	defer out.Body.Close()
 	data, err := objects.ReadAll(out.Body, aws.ToInt64(out.ContentLength))
@@ -254,7 +254,7 @@ func (b *bucket) Put(ctx context.Context, name string, data []byte, c objects.Co
 	}
 	out, err := b.client.PutObject(ctx, in)
 	if err != nil {
-		if err = b.classify(err, true); errors.Is(err, driver.ErrNotFound) && !c.At.IsZero() {
+		if err = b.classify(err, writes); errors.Is(err, driver.ErrNotFound) && !c.At.IsZero() {
 			err = fmt.Errorf("%w: there is no object", driver.ErrConflict)
 		}
 		return driver.Revision{}, err
@@ -269,7 +269,7 @@ func (b *bucket) Delete(ctx context.Context, name string, at driver.Revision) er
 		in.IfMatch = aws.String(at.Tag())
 	}
 	_, err := b.client.DeleteObject(ctx, in)
-	err = b.classify(err, true)
+	err = b.classify(err, writes)
 	switch {
 	case errors.Is(err, driver.ErrNotFound) && at.IsZero():
 		return nil
@@ -286,7 +286,7 @@ func (b *bucket) List(ctx context.Context, prefix, after string, limit int) ([]o
 	}
 	out, err := b.client.ListObjectsV2(ctx, in)
 	if err != nil {
-		return nil, false, b.classify(err, false)
+		return nil, false, b.classify(err, reads)
 	}
 	page := make([]objects.Listed, len(out.Contents))
 	for i, o := range out.Contents {
@@ -300,7 +300,7 @@ func (b *bucket) Describe(ctx context.Context, name string) (objects.Metadata, e
 		Bucket: b.name, Key: &name, SSECustomerAlgorithm: b.customer, SSECustomerKey: b.customerKey, SSECustomerKeyMD5: b.customerHash,
 	})
 	if err != nil {
-		return objects.Metadata{}, b.classify(err, false)
+		return objects.Metadata{}, b.classify(err, asks)
 	}
 	m := objects.Metadata{
 		Revision: tag(out.ETag), Version: aws.ToString(out.VersionId), Size: aws.ToInt64(out.ContentLength), Modified: aws.ToTime(out.LastModified),

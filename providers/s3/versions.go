@@ -33,7 +33,7 @@ func (b *bucket) ListVersions(ctx context.Context, prefix string, yield func(obj
 	for {
 		out, err := b.client.ListObjectVersions(ctx, in)
 		if err != nil {
-			return b.classify(err, false)
+			return b.classify(err, reads)
 		}
 		page := make([]objects.Version, 0, len(out.Versions)+len(out.DeleteMarkers))
 		for _, v := range out.Versions {
@@ -59,7 +59,7 @@ func (b *bucket) ListVersions(ctx context.Context, prefix string, yield func(obj
 // DeleteVersion implements objects.Versions.
 func (b *bucket) DeleteVersion(ctx context.Context, name, version string) error {
 	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: b.name, Key: &name, VersionId: &version})
-	if err = b.classify(err, true); errors.Is(err, driver.ErrNotFound) {
+	if err = b.classify(err, writes); errors.Is(err, driver.ErrNotFound) {
 		return nil // another has removed it
 	}
 	return err

@@ -8,7 +8,8 @@
 // driver.EncodeName writes it, with "-/" after each 240 bytes, because MinIO and
 // services over a file system take no part of a path that is longer than 255. Names
 // stay in order with it, and a part of a path is never both an object and a
-// directory. Names that begin with "P" are the store's own.
+// directory. Names that begin with "P" are the store's own. Objects of others are not
+// shown, and Report tells of them.
 //
 //	object    = u8 1, 16 bytes at random, value
 //	tombstone = u8 2, 15 bytes at random

@@ -85,7 +85,8 @@ func (s *Store) page(ctx context.Context, prefix, after string, wanted int) (pag
 }
 
 // entries returns the entries of some objects, in their order, up to the first error.
-// What is deleted in the meantime is left out.
+// What is deleted in the meantime is left out, and so is what others have put there,
+// which Report tells.
 func (s *Store) entries(ctx context.Context, some []Listed, keysOnly bool) ([]driver.Entry, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err
@@ -98,8 +99,10 @@ func (s *Store) entries(ctx context.Context, some []Listed, keysOnly bool) ([]dr
 			continue
 		}
 		key, ours, err := s.names.key(l.Name)
-		if !ours || err != nil {
-			errs[i] = err
+		if err != nil {
+			s.note(err)
+		}
+		if !ours {
 			continue
 		}
 		if keysOnly {

@@ -60,14 +60,15 @@ func (n naming) of(key []byte) string {
 // own returns one of the store's own names.
 func (n naming) own(what string) string { return n.prefix + ownPrefix + what }
 
-// key returns the key of a name. ok is false if the name is one of the store's own;
-// a name that the store has not made is ErrCorrupt.
+// key returns the key of a name. ok is false if the name is one of the store's own, or
+// of a file that versitygw is still writing; a name that the store has not made is
+// ErrCorrupt.
 func (n naming) key(name string) (key []byte, ok bool, err error) {
 	short, found := strings.CutPrefix(name, n.prefix)
 	if !found || short == "" {
 		return nil, false, n.strange(name)
 	}
-	if strings.HasPrefix(short, ownPrefix) {
+	if strings.HasPrefix(short, ownPrefix) || strings.HasPrefix(short, ".") && strings.Contains(short, ".sgwtmp.") {
 		return nil, false, nil
 	}
 	key = make([]byte, 0, len(short))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orbit-persistence/orbit/providers/driver"
@@ -46,6 +47,8 @@ type Store struct {
 	mu     sync.Mutex // guards closed, and the growth of calls
 	closed bool
 	calls  sync.WaitGroup // those under way
+
+	stranger atomic.Pointer[string] // what a list has met last that no store has put there
 }
 
 // Open returns the store over a bucket, which is its from now on, also if it fails. It
@@ -57,7 +60,7 @@ func Open(ctx context.Context, b Bucket, o Options) (driver.Store, error) {
 	}
 	s := &Store{bucket: b, o: o, names: newNaming(o.Prefix)}
 	s.caps = driver.Capabilities{
-		Backend: o.Backend, Version: o.Version, Durability: driver.InService, Remote: true, Shared: true, Persistent: true,
+		Backend: o.Backend, Version: o.Version, Durability: driver.InService, Remote: true, Shared: true, Persistent: true, Report: true,
 		Limits: driver.Limits{MaxKeyBytes: s.names.maxKey(o.MaxNameBytes), MaxValueBytes: MaxValueBytes},
 	}
 	if s.caps.Limits.MaxKeyBytes < leastKeyBytes {
@@ -270,6 +273,21 @@ func patiently(ctx context.Context, do func() error) error {
 		}
 		pause = min(2*pause, time.Second)
 	}
+}
+
+// Report implements driver.Reporter. It knows only whether others write under the
+// prefix: their objects are not shown, and one of them might once have a key's name.
+func (s *Store) Report() driver.Report {
+	if what := s.stranger.Load(); what != nil {
+		return driver.Report{Degraded: *what}
+	}
+	return driver.Report{}
+}
+
+// note remembers what is wrong with a name.
+func (s *Store) note(err error) {
+	what := err.Error()
+	s.stranger.Store(&what)
 }
 
 // Describe returns what the service tells of a key's object; ErrNotFound if there is

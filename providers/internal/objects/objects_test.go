@@ -1,11 +1,15 @@
 package objects_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -362,5 +366,74 @@ func TestAnswers(t *testing.T) {
 		if got := objects.Answer(c.status, c.writes, c.busy); got != c.want { //nolint // they are bare
 			t.Errorf("%d, writes %t, busy %t: %v, want %v", c.status, c.writes, c.busy, got, c.want)
 		}
+	}
+}
+
+// overHTTP is a fake whose puts go over a wire, as those of a client do.
+type overHTTP struct {
+	*fake
+	client *http.Client
+	url    *string
+}
+
+func (o overHTTP) Put(ctx context.Context, name string, data []byte, c objects.Condition) (driver.Revision, error) {
+	if *o.url != "" {
+		r, err := http.NewRequestWithContext(ctx, http.MethodPut, *o.url, bytes.NewReader(data))
+		if err != nil {
+			return driver.Revision{}, err
+		}
+		response, err := o.client.Do(r)
+		if err != nil {
+			return driver.Revision{}, err
+		}
+		response.Body.Close()
+	}
+	return o.fake.Put(ctx, name, data, c)
+}
+
+// TestSent: a write whose request may have arrived is in doubt; one that found no
+// connection was not applied.
+func TestSent(t *testing.T) {
+	var answer atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if !answer.Load() {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	defer server.Close()
+	transport, err := objects.Dial("", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer transport.CloseIdleConnections()
+	url := ""
+	s, err := objects.Open(t.Context(), overHTTP{&fake{}, &http.Client{Transport: objects.Transport(transport)}, &url}, objects.Options{Backend: "fake", Version: "of a test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	put := func() error {
+		_, err := s.Put(t.Context(), []byte("k"), []byte("v"), driver.PutOptions{})
+		return err
+	}
+	url = server.URL
+	if err := put(); !errors.Is(err, driver.ErrOutcomeUnknown) || errors.Is(err, driver.ErrUnavailable) {
+		t.Errorf("sent, and no answer: %v", err)
+	}
+	answer.Store(true)
+	if err := put(); err != nil {
+		t.Error(err)
+	}
+	nobody := httptest.NewServer(nil)
+	nobody.Close()
+	url = nobody.URL
+	if err := put(); !errors.Is(err, driver.ErrUnavailable) || errors.Is(err, driver.ErrOutcomeUnknown) {
+		t.Errorf("nobody listens: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Put(ctx, []byte("k"), nil, driver.PutOptions{}); !errors.Is(err, context.Canceled) || errors.Is(err, driver.ErrOutcomeUnknown) {
+		t.Errorf("cancelled before: %v", err)
 	}
 }

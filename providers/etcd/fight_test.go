@@ -34,10 +34,10 @@ func fighter(ctx context.Context, place string) (*providers.Provider, error) {
 // TestLeaseFight: see package fight. Each process reaches each member over a wire.
 func TestLeaseFight(t *testing.T) {
 	c := servers.EtcdCluster(t, 3, servers.EtcdOptions{})
-	var wires []*wire.Wire
+	var wires []*servers.Wire
 	var endpoints []string
 	for _, m := range c.Members {
-		w := wire.New(t, m.Address)
+		w := servers.NewWire(t, m.Address)
 		wires, endpoints = append(wires, w), append(endpoints, "http://"+w.Address)
 	}
 	place, err := json.Marshal(endpoints)
@@ -47,11 +47,11 @@ func TestLeaseFight(t *testing.T) {
 	cut := func(f wire.Fault) func() {
 		return func() {
 			for _, w := range wires {
-				w.Break(f)
+				wire.Break(w, f)
 			}
 			time.Sleep(300 * time.Millisecond) // longer than leases last
 			for _, w := range wires {
-				w.Mend()
+				wire.Mend(w)
 			}
 		}
 	}

@@ -239,7 +239,7 @@ func histories(t *testing.T, target Target) {
 		t.Run(c.Name, func(t *testing.T) {
 			w := servers.NewWire(t, target.Server)
 			chaos := &chaos{w: w, left: wellCalls}
-			err := c.Run(t.Context(), drivertest.Target{Name: "over a wire that fails", Operations: 240, Open: func(ctx context.Context, place string) (driver.Store, error) {
+			err := c.Run(t.Context(), drivertest.Target{Name: "over a wire that fails", Operations: 120, Open: func(ctx context.Context, place string) (driver.Store, error) {
 				s, err := target.Open(ctx, w.Address, place)
 				if err != nil {
 					return nil, err

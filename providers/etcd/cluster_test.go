@@ -129,6 +129,7 @@ func (l *load) step(client, i int, random *rand.Rand) {
 // cluster goes on without either, what was acknowledged is there, and what was seen is
 // linearizable.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	c := servers.EtcdCluster(t, 3, servers.EtcdOptions{})
 	s := open(t, etcd.Config{Endpoints: c.Endpoints(), Prefix: "failover"})
 	for _, key := range []string{"a", "b", "c", "d"} {
@@ -189,6 +190,7 @@ func TestFailover(t *testing.T) {
 // TestNoMajority: a member alone serves nothing, and says so, also to a commit that only
 // reads; and the store serves again when the others are back.
 func TestNoMajority(t *testing.T) {
+	t.Parallel()
 	c := servers.EtcdCluster(t, 3, servers.EtcdOptions{})
 	s := open(t, etcd.Config{Endpoints: c.Endpoints()[:1], Prefix: "alone"})
 	r := put(t, s, "k", "v")

@@ -16,6 +16,7 @@ import (
 func prefix(place string) string { return filepath.Base(filepath.Dir(place)) + filepath.Base(place) }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	c := servers.EtcdCluster(t, 3, servers.EtcdOptions{})
 	drivertest.Run(t, drivertest.Target{
 		Name: "etcd",
@@ -26,6 +27,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestWireFaults(t *testing.T) {
+	t.Parallel()
 	c := servers.EtcdCluster(t, 1, servers.EtcdOptions{})
 	wire.Run(t, wire.Target{
 		Server: c.Members[0].Address,

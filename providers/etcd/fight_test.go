@@ -33,6 +33,7 @@ func fighter(ctx context.Context, place string) (*providers.Provider, error) {
 
 // TestLeaseFight: see package fight. Each process reaches each member over a wire.
 func TestLeaseFight(t *testing.T) {
+	t.Parallel()
 	c := servers.EtcdCluster(t, 3, servers.EtcdOptions{})
 	var wires []*servers.Wire
 	var endpoints []string
@@ -56,7 +57,7 @@ func TestLeaseFight(t *testing.T) {
 		}
 	}
 	fight.Run(t, fight.Options{
-		Place: string(place), Acquisitions: fight.Acquisitions(t, 1000),
+		Place: string(place), Acquisitions: fight.Acquisitions(t, 600),
 		Disturb: []func(){
 			cut(wire.Refused), cut(wire.ReplyLost),
 			func() {

@@ -18,6 +18,7 @@ import (
 // TestLimits: what fits is done at one moment, what does not is refused by name, and
 // nothing of it is applied.
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	c := servers.EtcdCluster(t, 1, servers.EtcdOptions{})
 	s := open(t, etcd.Config{Endpoints: c.Endpoints(), Prefix: strings.Repeat("p", 128)})
 	client := bare(t, clientv3.Config{Endpoints: c.Endpoints()})
@@ -145,6 +146,7 @@ func seen(t *testing.T, s driver.Store, prefix string) driver.RangeRead {
 // TestListIsOneMoment: pages are of one revision, whatever is written meanwhile, and a
 // moment that was compacted is no end.
 func TestListIsOneMoment(t *testing.T) {
+	t.Parallel()
 	c := servers.EtcdCluster(t, 1, servers.EtcdOptions{})
 	s := open(t, etcd.Config{Endpoints: c.Endpoints(), Prefix: "list"})
 	client := bare(t, clientv3.Config{Endpoints: c.Endpoints()})
@@ -192,6 +194,7 @@ func TestListIsOneMoment(t *testing.T) {
 // TestWatch: what expires is told, too; a watch goes on when its member is back, and
 // ends with its store.
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	c := servers.EtcdCluster(t, 1, servers.EtcdOptions{})
 	s := open(t, etcd.Config{Endpoints: c.Endpoints(), Prefix: "watch"})
 	watching := open(t, etcd.Config{Endpoints: c.Endpoints(), Prefix: "watch"})

@@ -64,6 +64,7 @@ func bare(t testing.TB, c clientv3.Config) *clientv3.Client {
 }
 
 func TestEndpointsAndPrefix(t *testing.T) {
+	t.Parallel()
 	c := servers.EtcdCluster(t, 1, servers.EtcdOptions{})
 	dead := "http://" + servers.Address(t)
 	s := open(t, etcd.Config{Endpoints: []string{dead, c.Members[0].URL}, Prefix: "here"})
@@ -96,6 +97,7 @@ func TestEndpointsAndPrefix(t *testing.T) {
 
 // TestConnectionTimeout: a server that accepts and says nothing is given up by itself.
 func TestConnectionTimeout(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -118,6 +120,7 @@ func TestConnectionTimeout(t *testing.T) {
 // TestLeaseTTL: what is bound lives with the client, goes with it, and outlives its death
 // by the TTL that was configured.
 func TestLeaseTTL(t *testing.T) {
+	t.Parallel()
 	c := servers.EtcdCluster(t, 1, servers.EtcdOptions{})
 	client := bare(t, clientv3.Config{Endpoints: c.Endpoints()})
 	s := open(t, etcd.Config{Endpoints: c.Endpoints(), LeaseTTL: 3 * time.Second})
@@ -197,6 +200,7 @@ func TestLeaseTTL(t *testing.T) {
 }
 
 func TestConfigIsRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	garbage := filepath.Join(dir, "garbage")
 	if err := os.WriteFile(garbage, []byte("no certificate"), 0o600); err != nil {
@@ -228,6 +232,7 @@ func TestConfigIsRefused(t *testing.T) {
 // TestSecurity: TLS with an authority of one's own, certificates of clients, users and
 // their rights. No message shows a password.
 func TestSecurity(t *testing.T) {
+	t.Parallel()
 	const secret = "correct horse battery staple"
 	ours, others := servers.NewAuthority(t), servers.NewAuthority(t)
 	serverCert, serverKey := ours.Issue("server")

@@ -22,8 +22,8 @@ func etcd() []mutants.Mutant {
 		{
 			Name: "etcd/reads-not-compared", Class: mutants.Isolation, File: dir + "transaction.go", Modes: tests,
 			Breaks: "a commit does not compare what was read",
-			Old:    "		conditions = append(conditions, clientv3.Compare(clientv3.ModRevision(key), \"=\", number(t.reads[i].Revision)))\n",
-			New:    "		if !MUTANT { conditions = append(conditions, clientv3.Compare(clientv3.ModRevision(key), \"=\", number(t.reads[i].Revision))) }\n",
+			Old:    "		key := t.s.dataKey(t.reads[i].Key)\n",
+			New:    "		key := t.s.dataKey(t.reads[i].Key); if MUTANT { looks = append(looks, clientv3.OpGet(key)); continue }\n",
 		},
 		{
 			Name: "etcd/created-instead-of-modified", Class: mutants.Isolation, File: dir + "transaction.go", Modes: tests,

@@ -9,6 +9,7 @@ import (
 	"github.com/orbit-persistence/orbit/internal/wire"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/drivertest"
+	"github.com/orbit-persistence/orbit/providers/intent"
 	"github.com/orbit-persistence/orbit/providers/redis"
 	"go.uber.org/goleak"
 )
@@ -26,5 +27,34 @@ func TestConformance(t *testing.T) {
 		Open: func(ctx context.Context, place string) (driver.Store, error) {
 			return redis.Open(ctx, redis.Config{URL: "redis://" + server.Address, Prefix: prefix(place)})
 		},
+	})
+}
+
+// TestClusterConformance: the store over many slots, which is no Committer; the same with
+// transactions by package intent; and a store in one slot.
+func TestClusterConformance(t *testing.T) {
+	t.Parallel()
+	c := servers.StartRedisCluster(t)
+	open := func(partitions int) func(ctx context.Context, place string) (driver.Store, error) {
+		return func(ctx context.Context, place string) (driver.Store, error) {
+			return redis.Open(ctx, redis.Config{URL: "redis://" + c.Nodes[1].Address, ClusterMode: true, Partitions: partitions, Prefix: prefix(place)})
+		}
+	}
+	t.Run("slots", func(t *testing.T) {
+		drivertest.Run(t, drivertest.Target{Name: "redis cluster", Server: "Redis 7.0.15, six nodes", Operations: 300, Open: open(16)})
+	})
+	t.Run("one-slot", func(t *testing.T) {
+		drivertest.Run(t, drivertest.Target{Name: "redis cluster, one slot", Server: "Redis 7.0.15, six nodes", Operations: 300, Open: open(1)})
+	})
+	t.Run("intents", func(t *testing.T) {
+		drivertest.Run(t, drivertest.Target{Name: "redis cluster, transactions", Server: "Redis 7.0.15, six nodes", Operations: 300,
+			Open: func(ctx context.Context, place string) (driver.Store, error) {
+				s, err := open(16)(ctx, place)
+				if err != nil {
+					return nil, err
+				}
+				return intent.Wrap(s, intent.Options{}), nil
+			},
+		})
 	})
 }

@@ -57,6 +57,25 @@ func (s *united) Commit(ctx context.Context, m *driver.Commit) error {
 	return s.commitAll(ctx, m)
 }
 
+// Together implements intent.Together: keys of one partition are of one slot.
+func (s *store) Together(a, b []byte) bool { return s.of(a) == s.of(b) }
+
+// CommitTogether implements intent.Together, by one script.
+func (s *store) CommitTogether(ctx context.Context, m *driver.Commit) error {
+	if err := s.calls.Begin(ctx); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	size := 0
+	for i := range m.Writes {
+		size += len(m.Writes[i].Key) + len(m.Writes[i].Value)
+	}
+	if len(m.Writes) > maxCommitWrites || size > maxCommitBytes {
+		return fmt.Errorf("%w: %d writes of %d bytes in one script", driver.ErrTooLarge, len(m.Writes), size)
+	}
+	return s.commitAll(ctx, m)
+}
+
 func (s *store) commitAll(ctx context.Context, m *driver.Commit) error {
 	if len(m.Reads)+len(m.Ranges)+len(m.Writes) == 0 {
 		return nil

@@ -62,10 +62,20 @@ type Store struct {
 	walks sync.RWMutex
 }
 
-// work is the memory of one write.
+// work is the memory of one commit.
 type work struct {
 	batch engine.Batch
 	row   []byte
+	// reads and writes are the hashes of the keys that the commit reads and writes.
+	reads, writes []uint64
+	// one is the writes of a commit of one.
+	one [1]driver.Write
+}
+
+// release gives the memory back, without what is the caller's.
+func (s *Store) release(k *work) {
+	k.one[0] = driver.Write{}
+	s.work.Put(k)
 }
 
 // New returns a store over e, which is its from now on; if New fails, e is the
@@ -85,7 +95,6 @@ func open(ctx context.Context, e engine.Engine, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{engine: e, options: o, locks: newLocks(), known: new(known), now: o.Now}
-	s.known.seed = s.locks.seed // a key's part is its lock's
 	s.multi, _ = e.(engine.MultiGetter)
 	s.strong, _ = traits.Durability.Strongest()
 	s.work.New = func() any { return new(work) }

@@ -107,13 +107,13 @@ func watch(ctx context.Context, p *providers.Provider) (c *changes, ended chan s
 	return c, ended
 }
 
-// catchUp copies keys from one provider to another, and takes what it finds into the
-// tally of the target. checked: what was written is read again.
-func catchUp(ctx context.Context, from, to *providers.Provider, keys [][]byte, batch int, checked bool, t *Tally) (changed int64, err error) {
+// catchUp copies keys, and takes what it finds into the tally of the target. checked:
+// what was written is read again. It returns how many differed.
+func (w *work) catchUp(ctx context.Context, keys [][]byte, checked bool) (changed int64, err error) {
 	for len(keys) > 0 {
-		some := keys[:min(batch, len(keys))]
+		some := keys[:min(w.batch, len(keys))]
 		keys = keys[len(some):]
-		n, err := catchUpSome(ctx, from, to, some, checked, t)
+		n, err := w.catchUpSome(ctx, some, checked)
 		changed += n
 		if err != nil {
 			return changed, err
@@ -122,26 +122,26 @@ func catchUp(ctx context.Context, from, to *providers.Provider, keys [][]byte, b
 	return changed, nil
 }
 
-func catchUpSome(ctx context.Context, from, to *providers.Provider, keys [][]byte, checked bool, t *Tally) (changed int64, err error) {
-	s, err := of(ctx, from)
+func (w *work) catchUpSome(ctx context.Context, keys [][]byte, checked bool) (changed int64, err error) {
+	from, err := of(ctx, w.from)
 	if err != nil {
 		return 0, err
 	}
-	p := pass{from: s, to: to, batch: len(keys) + 1, can: to.Capabilities()}
-	if p.now, err = clock(ctx, to); err != nil {
+	p := pass{from: from, to: w.to, batch: len(keys) + 1, can: w.to.Capabilities()}
+	if p.now, err = clock(ctx, w.to); err != nil {
 		return 0, err
 	}
-	sources, err := from.GetMany(ctx, keys)
+	sources, err := w.from.GetMany(ctx, keys)
 	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", from.Name(), err)
+		return 0, fmt.Errorf("read %s: %w", w.from.Name(), err)
 	}
 	differing := func() (indexes []int, targets []driver.Entry, err error) {
-		if targets, err = to.GetMany(ctx, keys); err != nil {
-			return nil, nil, fmt.Errorf("read %s: %w", to.Name(), err)
+		if targets, err = w.to.GetMany(ctx, keys); err != nil {
+			return nil, nil, fmt.Errorf("read %s: %w", w.to.Name(), err)
 		}
 		for i := range keys {
-			s, there := present(&sources[i]), present(&targets[i])
-			if (s != nil || there != nil) && p.differ(s, there) != "" {
+			s, t := w.present(&sources[i]), w.present(&targets[i])
+			if (s != nil || t != nil) && p.differ(s, t) != "" {
 				indexes = append(indexes, i)
 			}
 		}
@@ -152,12 +152,12 @@ func catchUpSome(ctx context.Context, from, to *providers.Provider, keys [][]byt
 		return 0, err
 	}
 	for _, i := range indexes {
-		s, there := present(&sources[i]), present(&targets[i])
-		if there != nil {
-			t.count(there, -1)
+		s, t := w.present(&sources[i]), w.present(&targets[i])
+		if t != nil {
+			w.result.count(t, -1)
 		}
 		if s != nil {
-			t.count(s, 1)
+			w.result.count(s, 1)
 		}
 		if err := p.write(ctx, s, keys[i]); err != nil {
 			return 0, err
@@ -174,13 +174,14 @@ func catchUpSome(ctx context.Context, from, to *providers.Provider, keys [][]byt
 	case err != nil:
 		return changed, err
 	case len(again) > 0:
-		return changed, driver.KeyError("validate", keys[again[0]], fmt.Errorf("%w: %s does not have what was just written", driver.ErrCorrupt, to.Name()))
+		return changed, driver.KeyError("validate", keys[again[0]], fmt.Errorf("%w: %s does not have what was just written", driver.ErrCorrupt, w.to.Name()))
 	}
 	return changed, nil
 }
 
-func present(e *driver.Entry) *driver.Entry {
-	if e.Revision.IsZero() {
+// present returns an entry that is there and goes along, else nil.
+func (w *work) present(e *driver.Entry) *driver.Entry {
+	if e.Revision.IsZero() || w.lasting && !e.ExpiresAt.IsZero() {
 		return nil
 	}
 	return e

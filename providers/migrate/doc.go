@@ -72,6 +72,6 @@
 // there for entries that end. The last line has how many entries there are, how many of
 // them expire, how many are leases and nodes, the bytes of keys and values together, the
 // Digest, and the SHA-256 of all bytes before that line. A file without it is cut off,
-// and refused. Names that are not known are refused too; the order of names and spaces
-// between them are free. A file whose name ends in .gz or .zst is packed.
+// and refused. Names that are not known are refused too. The order of names, and spaces
+// between them, are free in the lines of entries. A file whose name ends in .gz or .zst is packed.
 package migrate

@@ -141,7 +141,7 @@ func ExportFile(ctx context.Context, p *providers.Provider, name string, replace
 	}
 	t, err := exportFile(ctx, p, name, report)
 	if err != nil {
-		return t, fmt.Errorf("export %s to %s: %w", p.Name(), name, vfs.NewError("write", name, 0, err))
+		return t, fmt.Errorf("export %s to %s: %w", p.Name(), name, err)
 	}
 	return t, nil
 }
@@ -156,13 +156,15 @@ func exportFile(ctx context.Context, p *providers.Provider, name string, report 
 			err = errors.Join(err, os.Remove(name+partial))
 		}
 	}()
-	out, err := pack(name, f)
+	out, err := pack(name, written{f})
 	if err == nil {
 		t, err = export(ctx, p, out, report)
-		err = errors.Join(err, out.Close())
+		if closeErr := out.Close(); err == nil {
+			err = closeErr
+		}
 	}
 	if err == nil {
-		err = f.Sync()
+		err = vfs.NewError("flush", f.Name(), -1, f.Sync())
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return t, err
@@ -171,6 +173,14 @@ func exportFile(ctx context.Context, p *providers.Provider, name string, report 
 		return t, err
 	}
 	return t, vfs.OS().SyncDir(filepath.Dir(name))
+}
+
+// written is a file whose errors are of the kinds that users test for.
+type written struct{ file *os.File }
+
+func (w written) Write(p []byte) (int, error) {
+	n, err := w.file.Write(p)
+	return n, vfs.NewError("write", w.file.Name(), -1, err)
 }
 
 type nopCloser struct{ io.Writer }

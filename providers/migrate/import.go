@@ -41,7 +41,7 @@ type ExportInfo struct {
 }
 
 // CheckFile reads an export to its end, and returns what its first and last line say. A
-// file that is cut off, or whose checksum does not match, is ErrCorrupt.
+// file that is cut off, out of order, or not what its last line says is ErrCorrupt.
 func CheckFile(ctx context.Context, name string, report func(Progress)) (ExportInfo, error) {
 	info, err := checkFile(ctx, name, report)
 	if err != nil {
@@ -62,6 +62,8 @@ func checkFile(ctx context.Context, name string, report func(Progress)) (info Ex
 	}
 	progress := Progress{Phase: "check"}
 	var last trailer
+	var tally Tally
+	var before []byte
 	for {
 		line, err := l.next()
 		switch {
@@ -77,6 +79,15 @@ func checkFile(ctx context.Context, name string, report func(Progress)) (info Ex
 			}
 			break
 		}
+		e, err := parseEntry(line)
+		switch {
+		case err != nil:
+			return info, fmt.Errorf("line %d: %w", l.number, err)
+		case bytes.Compare(e.Key, before) <= 0:
+			return info, l.wrong("the key is not above that of the line before")
+		}
+		before = append(before[:0], e.Key...)
+		tally.count(&e, 1)
 		if progress.Entries++; progress.Entries&(chunkEntries-1) == 0 {
 			if err := ctx.Err(); err != nil {
 				return info, err
@@ -86,8 +97,14 @@ func checkFile(ctx context.Context, name string, report func(Progress)) (info Ex
 			}
 		}
 	}
-	if sum := hex.EncodeToString(l.sum.Sum(nil)); sum != last.SHA256 || last.Entries != progress.Entries || last.Version != formatVersion {
-		return info, l.wrong("the file has %d entries and the checksum %s, and its last line says %d and %s", progress.Entries, sum, last.Entries, last.SHA256)
+	tally.work = nil
+	switch sum := hex.EncodeToString(l.sum.Sum(nil)); {
+	case last.Version != formatVersion:
+		return info, l.wrong("format version %d; this program knows version %d", last.Version, formatVersion)
+	case sum != last.SHA256:
+		return info, l.wrong("the checksum of the file is %s, and this line says %s", sum, last.SHA256)
+	case !tally.same(&last.Tally) || tally.Entries != last.Entries:
+		return info, l.wrong("the file has %d entries, %s, and this line says %d, %s", tally.Entries, tally.Digest, last.Entries, last.Digest)
 	}
 	if _, err := l.next(); !errors.Is(err, io.EOF) {
 		return info, l.wrong("it follows the last line")
@@ -182,7 +199,9 @@ func importFile(ctx context.Context, name string, p *providers.Provider, o Impor
 		case r.Passes > 2 && out.changed > 0:
 			return r, driver.KeyError("validate", out.first, fmt.Errorf("%w: the provider does not have what was written: %s; does somebody else write to it?", driver.ErrCorrupt, out.why))
 		}
-		r.Validated = whole && out.changed == 0 && out.source.same(&out.target)
+		if r.Validated = whole && out.changed == 0 && out.source.same(&out.target); r.Validated {
+			r.Tally = out.target // without what has expired
+		}
 		if r.Passes > 1 {
 			r.Changed += out.changed
 		}

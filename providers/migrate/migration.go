@@ -17,6 +17,7 @@ type DataMigration struct {
 	batch      int
 	validation bool
 	replace    bool
+	lasting    bool
 	report     func(Progress)
 	barrier    func(ctx context.Context) (release func(), err error)
 	sw         *Switch
@@ -56,6 +57,9 @@ func (m *DataMigration) WithValidation(on bool) *DataMigration { m.validation = 
 // WithReplace lets the target hold entries: it becomes a copy of the source, and loses
 // what the source does not have.
 func (m *DataMigration) WithReplace(on bool) *DataMigration { m.replace = on; return m }
+
+// WithoutExpiring leaves entries that expire where they are: for a target without TTLs.
+func (m *DataMigration) WithoutExpiring(on bool) *DataMigration { m.lasting = on; return m }
 
 // WithProgress sets what is told how far it has come, from one goroutine at a time. It
 // should return soon.
@@ -192,6 +196,7 @@ func (w *work) pass(ctx context.Context, after []byte, rec *record) (outcome, er
 	if err != nil {
 		return outcome{}, err
 	}
+	from.lasting = w.lasting
 	w.result.Passes++
 	p := pass{from: from, to: w.to, batch: w.batch, after: after, record: rec, report: w.report, progress: Progress{Phase: "copy", Pass: w.result.Passes}}
 	if rec == nil {
@@ -238,7 +243,7 @@ func (w *work) settled(o *outcome) (bool, error) {
 		return false, fmt.Errorf("%w: no entry differs, and the digests do: %s has %d entries, %s, and %s %d, %s", driver.ErrCorrupt,
 			w.from.Name(), o.source.Entries, o.source.Digest, w.to.Name(), o.target.Entries, o.target.Digest)
 	}
-	w.result.Validated = true
+	w.result.Tally, w.result.Validated = o.target, true
 	return true, nil
 }
 
@@ -326,7 +331,7 @@ func (w *work) drain(ctx context.Context, checked bool) (n int64, lost bool, err
 		return 0, true, nil
 	}
 	keys, lost := w.tracker.take()
-	changed, err := catchUp(ctx, w.from, w.to, keys, w.batch, checked, &w.result.Tally)
+	changed, err := w.catchUp(ctx, keys, checked)
 	w.result.Changed += changed
 	if w.report != nil && len(keys) > 0 {
 		w.report(Progress{Phase: "catch up", Pass: w.result.Passes, Entries: int64(len(keys)), Changed: changed})

@@ -17,6 +17,8 @@ type source struct {
 	list func(ctx context.Context, after []byte) iter.Seq2[providers.Entry, error]
 	// now is the clock by which its entries expire.
 	now func() time.Time
+	// lasting: entries that expire are passed over.
+	lasting bool
 }
 
 // of returns a provider as a side of a pass.
@@ -91,7 +93,7 @@ func (c *cursor) fill(ctx context.Context, s source, after []byte) {
 			break
 		}
 		last = e.Key
-		if bytes.Equal(e.Key, recordKey) {
+		if bytes.Equal(e.Key, recordKey) || s.lasting && !e.ExpiresAt.IsZero() {
 			continue
 		}
 		c.tally.count(&e, 1)

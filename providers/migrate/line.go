@@ -80,8 +80,8 @@ func appendBytes(dst []byte, name string, p []byte) []byte {
 	return append(append(dst, p[from:]...), '"')
 }
 
-// parseEntry reads a line of an entry. Lines as appendEntry writes them, without escapes
-// and base64, take no JSON decoder; the entry may alias the line.
+// parseEntry reads a line of an entry. Lines as appendEntry writes them, without escapes,
+// take no JSON decoder; the entry may alias the line.
 func parseEntry(line []byte) (providers.Entry, error) {
 	if e, ok := parsePlain(line); ok {
 		return e, nil
@@ -90,24 +90,46 @@ func parseEntry(line []byte) (providers.Entry, error) {
 }
 
 func parsePlain(line []byte) (e providers.Entry, ok bool) {
-	rest, ok := bytes.CutPrefix(line, []byte(`{"key":"`))
-	if !ok {
+	rest := line
+	if e.Key, rest, ok = cutField(rest, `{"key`); !ok || len(e.Key) == 0 {
 		return e, false
 	}
-	if e.Key, rest, ok = cutPlain(rest); !ok || len(e.Key) == 0 {
+	if e.Value, rest, ok = cutField(rest, `,"value`); !ok {
 		return e, false
 	}
-	if rest, ok = bytes.CutPrefix(rest, []byte(`,"value":"`)); !ok {
-		return e, false
-	}
-	if e.Value, rest, ok = cutPlain(rest); !ok {
-		return e, false
+	if expires, found := bytes.CutPrefix(rest, []byte(`,"expires":"`)); found {
+		text, after, ok := cutText(expires)
+		if !ok || e.ExpiresAt.UnmarshalText(text) != nil || e.ExpiresAt.IsZero() {
+			return e, false
+		}
+		e.ExpiresAt, rest = e.ExpiresAt.UTC(), after
 	}
 	return e, len(rest) == 1 && rest[0] == '}' && utf8.Valid(line)
 }
 
-// cutPlain cuts off text up to its quote.
-func cutPlain(p []byte) (text, rest []byte, ok bool) {
+// cutField cuts off a field, of text or of base64.
+func cutField(p []byte, start string) (value, rest []byte, ok bool) {
+	if len(p) < len(start)+3 || string(p[:len(start)]) != start {
+		return nil, nil, false
+	}
+	p = p[len(start):]
+	packed := p[0] == '6' && p[1] == '4'
+	if packed {
+		p = p[2:]
+	}
+	if len(p) < 3 || string(p[:3]) != `":"` {
+		return nil, nil, false
+	}
+	if value, rest, ok = cutText(p[3:]); !ok || !packed {
+		return value, rest, ok
+	}
+	decoded := make([]byte, base64.StdEncoding.DecodedLen(len(value))) // the line stays as it is
+	n, err := base64.StdEncoding.Decode(decoded, value)
+	return decoded[:n:n], rest, err == nil
+}
+
+// cutText cuts off text up to its quote.
+func cutText(p []byte) (text, rest []byte, ok bool) {
 	end := bytes.IndexByte(p, '"')
 	if end < 0 {
 		return nil, nil, false

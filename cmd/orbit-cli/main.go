@@ -8,8 +8,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/orbit-persistence/orbit/bench"
+	"github.com/orbit-persistence/orbit/bench/enginebench"
 	"github.com/orbit-persistence/orbit/bench/logbench"
-	"github.com/orbit-persistence/orbit/bench/treebench"
 	"github.com/orbit-persistence/orbit/torture"
 	"github.com/orbit-persistence/orbit/torture/target"
 )
@@ -18,7 +18,8 @@ import (
 type commands struct {
 	Bench       bench.Command       `cmd:"" help:"Measure the engines side by side and write the comparison table."`
 	BenchLog    logbench.Command    `cmd:"" help:"Measure the log: group commit beside Pebble and RocksDB, buffered commits, replay, a mirror."`
-	BenchTree   treebench.Command   `cmd:"" help:"Measure the copy-on-write B+tree against its goals, beside LMDB, bbolt, Pebble and RocksDB."`
+	BenchTree   enginebench.Tree    `cmd:"" help:"Measure the copy-on-write B+tree against its goals, beside LMDB, bbolt, Pebble and RocksDB."`
+	BenchLSM    enginebench.LSM     `cmd:"" name:"bench-lsm" help:"Measure the LSM-tree against its goals, beside Pebble and RocksDB."`
 	BenchSpread bench.SpreadCommand `cmd:"" help:"Tell how far the ratios between engines moved between runs of the bench."`
 	Config      configCommand       `cmd:"" help:"Check a configuration of the persistence providers."`
 	Inspect     inspectCommand      `cmd:"" help:"Print what is in the files of a store, and verify it."`
@@ -28,7 +29,7 @@ type commands struct {
 func main() {
 	engines, targets := bench.Standard(), torture.Standard()
 	bench.RunChild(engines) // does not return in a child of the bench; likewise below
-	treebench.RunChild()
+	enginebench.RunChild()
 	torture.RunChild(targets)
 	os.Exit(run(os.Args[1:], engines, targets))
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/orbit-persistence/orbit/bench"
-	"github.com/orbit-persistence/orbit/bench/treebench"
+	"github.com/orbit-persistence/orbit/bench/enginebench"
 	"github.com/orbit-persistence/orbit/torture"
 )
 
@@ -18,7 +18,7 @@ const asCLI = "ORBIT_TEST_AS_CLI"
 
 func TestMain(m *testing.M) {
 	bench.RunChild(bench.Standard())
-	treebench.RunChild()
+	enginebench.RunChild()
 	torture.RunChild(torture.Standard())
 	if os.Getenv(asCLI) != "" {
 		main()

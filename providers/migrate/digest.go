@@ -97,3 +97,8 @@ func (t *Tally) count(e *providers.Entry, sign int64) {
 func (t *Tally) same(u *Tally) bool {
 	return t.Entries-t.Expiring == u.Entries-u.Expiring && t.Digest == u.Digest
 }
+
+// equal reports whether two tallies say the same.
+func (t *Tally) equal(u *Tally) bool {
+	return t.same(u) && t.Entries == u.Entries && t.Leases == u.Leases && t.Nodes == u.Nodes && t.Bytes == u.Bytes
+}

@@ -29,6 +29,9 @@
 // lowest key but one, so that it is found by one read; a source that has it is refused,
 // since it is half a store. A finished target does not have it.
 //
+// Who was killed right behind the end finds a target without that entry which holds what
+// the source does, and has nothing to do. Any other target that is not empty is refused.
+//
 // What changed in the source while nobody copied is found by the pass that always
 // follows after going on.
 //

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -149,6 +150,9 @@ type work struct {
 
 func (w *work) run(ctx context.Context) (err error) {
 	rec, resumed, err := begin(ctx, w.to, w.label, w.replace)
+	if errors.Is(err, errNotEmpty) && w.sw == nil && w.barrier == nil && w.there(ctx) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -188,6 +192,20 @@ func (w *work) run(ctx context.Context) (err error) {
 	}
 	w.result.LeasesMigrated, w.result.NodesMigrated = w.result.Leases, w.result.Nodes
 	return nil
+}
+
+// there reports whether all is there already.
+func (w *work) there(ctx context.Context) bool {
+	from, err := of(ctx, w.from)
+	if err != nil {
+		return false
+	}
+	from.lasting = w.lasting
+	o, whole := copied(ctx, from, w.to, w.report)
+	if whole {
+		w.result = Result{Tally: o.target, Passes: 1, Validated: true, LeasesMigrated: o.target.Leases, NodesMigrated: o.target.Nodes}
+	}
+	return whole
 }
 
 // pass makes one pass over both sides, behind a key.

@@ -38,8 +38,8 @@ type pass struct {
 	from  source
 	to    *providers.Provider
 	batch int
-	// look: the target is not changed.
-	look bool
+	// look: the target is not changed. first: and the first difference ends it.
+	look, first bool
 	// record, unless nil, is kept up to date with the batches.
 	record *record
 	// expected, unless nil, tells that a difference in a key says nothing: it was
@@ -130,6 +130,9 @@ func (p *pass) run(ctx context.Context) (o outcome, err error) {
 				if o.unexpected++; o.first == nil {
 					o.first, o.why = bytes.Clone(key), why
 				}
+			}
+			if p.first {
+				return o, nil
 			}
 			if err := p.write(ctx, s, key); err != nil {
 				return o, err

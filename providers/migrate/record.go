@@ -67,6 +67,17 @@ func Unfinished(ctx context.Context, p *providers.Provider) error {
 	return fmt.Errorf("%s: %w: it is half filled from %s; let that be finished first", p.Name(), driver.ErrConflict, r.From)
 }
 
+// errNotEmpty is that of a target with entries and without a record.
+var errNotEmpty = fmt.Errorf("%w", driver.ErrConflict)
+
+// copied reports whether a target that is not empty is whole already: who was killed
+// right behind the end begins again, and has nothing to do.
+func copied(ctx context.Context, from source, p *providers.Provider, report func(Progress)) (outcome, bool) {
+	run := pass{from: from, to: p, look: true, first: true, report: report, progress: Progress{Phase: "compare", Pass: 1}}
+	o, err := run.run(ctx)
+	return o, err == nil && o.changed == 0 && o.source.same(&o.target)
+}
+
 // begin makes p a target that is being filled from a source, or finds that it is one
 // already. resumed tells that.
 func begin(ctx context.Context, p *providers.Provider, from string, replace bool) (r *record, resumed bool, err error) {
@@ -85,7 +96,7 @@ func begin(ctx context.Context, p *providers.Provider, from string, replace bool
 			if err != nil {
 				return nil, false, fmt.Errorf("look whether %s is empty: %w", p.Name(), err)
 			}
-			return nil, false, driver.KeyError("begin", e.Key, fmt.Errorf("%w: %s is not empty; choose an empty target, or replace what is there", driver.ErrConflict, p.Name()))
+			return nil, false, driver.KeyError("begin", e.Key, fmt.Errorf("%w: %s is not empty, and does not hold what the source does; choose an empty target, or replace what is there", errNotEmpty, p.Name()))
 		}
 	}
 	r = &record{Version: recordVersion, From: from, Replace: replace}

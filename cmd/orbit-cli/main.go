@@ -22,8 +22,12 @@ type commands struct {
 	BenchLSM    enginebench.LSM     `cmd:"" name:"bench-lsm" help:"Measure the LSM-tree against its goals, beside Pebble and RocksDB."`
 	BenchSpread bench.SpreadCommand `cmd:"" help:"Tell how far the ratios between engines moved between runs of the bench."`
 	Config      configCommand       `cmd:"" help:"Check a configuration of the persistence providers."`
+	Export      exportCommand       `cmd:"" help:"Write all that a provider holds to a file."`
+	Import      importCommand       `cmd:"" help:"Read what export wrote into a provider."`
 	Inspect     inspectCommand      `cmd:"" help:"Print what is in the files of a store, and verify it."`
+	Migrate     migrateCommand      `cmd:"" help:"Copy a provider to another, whatever the two are."`
 	Torture     torture.Command     `cmd:"" help:"Crash, kill and corrupt the engines, and prove what survives."`
+	Validate    validateCommand     `cmd:"" help:"Read all that a provider holds, and verify it."`
 }
 
 func main() {

@@ -126,8 +126,8 @@ func TestTheFileIsAsDocumented(t *testing.T) {
 // is refused before anything is written, and the error names the file.
 func TestDamagedFiles(t *testing.T) {
 	a := open(t, "memory", "a")
-	for i := range 6 {
-		if _, err := a.Put(t.Context(), []byte{byte(50 * i), '"', 'k'}, []byte("some value"), providers.PutOptions{TTL: time.Duration(i%2) * time.Hour}); err != nil {
+	for i := range 3 {
+		if _, err := a.Put(t.Context(), []byte{byte(100 * i), '"', 'k'}, []byte("some value"), providers.PutOptions{TTL: time.Duration(i%2) * time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -192,7 +192,7 @@ func TestImportKilledAtEveryCall(t *testing.T) {
 	fill(t, a, 400, 2)
 	path, tally := exported(t, a, "export.json")
 	steps := 0
-	for n := int64(1); n < 60; n++ {
+	for n := int64(1); n < 40; n += 2 {
 		store := opened(t)(memory.Open(t.Context(), memory.Config{}))
 		for round := int64(0); ; round++ {
 			at := n/(round+1) + 1
@@ -213,7 +213,7 @@ func TestImportKilledAtEveryCall(t *testing.T) {
 		}
 		same(t, contentOf(t, provide(t, sole{&drivertest.Faulty{Store: store}}, "b")), contentOf(t, a))
 	}
-	if steps < 100 {
+	if steps < 40 {
 		t.Errorf("it died %d times in all", steps)
 	}
 }

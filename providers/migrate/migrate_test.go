@@ -268,11 +268,11 @@ func TestKilledAtEveryCall(t *testing.T) {
 			if err := migrate.Unfinished(t.Context(), b); err != nil {
 				t.Fatal(err)
 			}
-			if steps > 0 && n > 60 {
+			if steps > 0 && n > 40 {
 				break
 			}
 		}
-		if steps < 60 {
+		if steps < 40 {
 			t.Errorf("it died %d times in all", steps)
 		}
 	}
@@ -602,28 +602,86 @@ func TestSwitchForgets(t *testing.T) {
 func TestSwitchConforms(t *testing.T) {
 	for _, over := range []bool{false, true} {
 		t.Run(fmt.Sprintf("over %v", over), func(t *testing.T) {
-			drivertest.Run(t, drivertest.Target{Name: "switch", Operations: 200, Open: func(ctx context.Context, _ string) (driver.Store, error) {
-				a, err := providers.Open(ctx, providers.Config{Backend: memory.Backend, ExpireInterval: -1})
-				if err != nil {
-					return nil, err
-				}
-				b, err := providers.Open(ctx, providers.Config{Backend: memory.Backend, ExpireInterval: -1})
-				if err != nil {
-					return nil, err
-				}
-				sw := migrate.NewSwitch(a, b)
-				if over {
-					if _, err := migrate.New().Live(sw).Execute(ctx); err != nil {
-						return nil, err
+			var passed atomic.Int64 // ns by which the clock is ahead
+			start := time.Now()
+			now := func() time.Time { return start.Add(time.Since(start) + time.Duration(passed.Load())) }
+			drivertest.Run(t, drivertest.Target{
+				Name: "switch", Operations: 100, Advance: func(d time.Duration) { passed.Add(int64(d)) },
+				Open: func(ctx context.Context, _ string) (driver.Store, error) {
+					var sides [2]*providers.Provider
+					for i := range sides {
+						store, err := memory.Open(ctx, memory.Config{Now: now})
+						if err != nil {
+							return nil, err
+						}
+						sides[i] = providers.OpenStore(store, providers.Config{ExpireInterval: -1})
 					}
-				}
-				if sw.Over() != over {
-					t.Fatal("it has cut over, or not")
-				}
-				return owning{sw.Store().(clocked), a, b}, nil
-			}})
+					sw := migrate.NewSwitch(sides[0], sides[1])
+					if over {
+						if _, err := migrate.New().Live(sw).Execute(ctx); err != nil {
+							return nil, err
+						}
+					}
+					if sw.Over() != over {
+						return nil, errors.New("it has cut over, or not")
+					}
+					return owning{sw.Store().(clocked), sides[0], sides[1]}, nil
+				},
+			})
 		})
 	}
+}
+
+// TestSwitchWaitsForSlowWrites: a write that was begun before its key was copied, and
+// ends after that, is copied again.
+func TestSwitchWaitsForSlowWrites(t *testing.T) {
+	store := backends["memory"](t).(*memory.Store)
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	a, b := provide(t, slow{store, begun, goOn}, "a"), open(t, "memory", "b")
+	if _, err := a.Put(t.Context(), []byte("first"), nil, providers.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	sw := migrate.NewSwitch(a, b)
+	p := provide(t, sw.Store(), "switch")
+	put := make(chan error, 1)
+	started := sync.OnceFunc(func() {
+		go func() {
+			_, err := p.Put(context.Background(), []byte("slow"), []byte("value"), providers.PutOptions{})
+			put <- err
+		}()
+		<-begun
+	})
+	release := sync.OnceFunc(func() { close(goOn) })
+	_, err := migrate.New().Live(sw).WithProgress(func(g migrate.Progress) {
+		if started(); g.Phase == "catch up" {
+			release()
+			if err := <-put; err != nil {
+				t.Error(err)
+			}
+			put <- nil
+		}
+	}).Execute(t.Context())
+	release()
+	if err := errors.Join(err, <-put); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := b.Get(t.Context(), []byte("slow")); err != nil || string(e.Value) != "value" {
+		t.Errorf("%q, %v", e.Value, err)
+	}
+}
+
+// slow is a store in which puts of one key take their time.
+type slow struct {
+	*memory.Store
+	begun, goOn chan struct{}
+}
+
+func (s slow) Put(ctx context.Context, key, value []byte, o driver.PutOptions) (driver.Revision, error) {
+	if string(key) == "slow" {
+		close(s.begun)
+		<-s.goOn
+	}
+	return s.Store.Put(ctx, key, value, o)
 }
 
 type clocked interface {

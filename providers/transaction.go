@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -237,7 +238,8 @@ func (t *Tx) Put(ctx context.Context, key, value []byte, o PutOptions) error {
 			return driver.KeyError("put", key, fmt.Errorf("%w: the condition does not hold in the transaction", ErrConflict))
 		}
 	}
-	t.writes[string(key)] = &driver.Write{Key: slices.Clone(key), Value: slices.Clone(value), TTL: o.TTL, Fence: o.Fence}
+	memory := append(append(make([]byte, 0, len(key)+len(value)), key...), value...) // of both
+	t.writes[string(key)] = &driver.Write{Key: memory[:len(key):len(key)], Value: memory[len(key):], TTL: o.TTL, Fence: o.Fence}
 	return nil
 }
 
@@ -369,7 +371,7 @@ func (t *Tx) merge(entries []Entry, o ListOptions) []Entry {
 			out = append(out, Entry{Key: slices.Clone(w.Key), Value: slices.Clone(w.Value)})
 		}
 	}
-	slices.SortFunc(out, func(a, b Entry) int { return strings.Compare(string(a.Key), string(b.Key)) })
+	slices.SortFunc(out, func(a, b Entry) int { return bytes.Compare(a.Key, b.Key) })
 	if o.Limit > 0 && len(out) > o.Limit {
 		out = out[:o.Limit]
 	}
@@ -403,7 +405,7 @@ func (t *Tx) Commit(ctx context.Context) error {
 	for _, w := range t.writes {
 		m.Writes = append(m.Writes, *w)
 	}
-	slices.SortFunc(m.Writes, func(a, b driver.Write) int { return strings.Compare(string(a.Key), string(b.Key)) })
+	slices.SortFunc(m.Writes, func(a, b driver.Write) int { return bytes.Compare(a.Key, b.Key) })
 	// What the caller cancels is cancelled, and what has lasted too long too.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -22,18 +22,25 @@ import (
 func TestAnswersAreSQLites(t *testing.T) {
 	for name, from := range stores {
 		t.Run(name, func(t *testing.T) {
-			runs := 12
+			runs := 20
 			if testing.Short() {
 				runs = 3
 			}
+			const steps = 150
+			answers, rows := 0, 0
 			for seed := range runs {
-				compareWithSQLite(t, from, uint64(seed)+1, 150)
+				a, r := compareWithSQLite(t, from, uint64(seed)+1, steps)
+				answers, rows = answers+a, rows+r
+			}
+			if answers < runs*steps/4 || rows < runs*steps/4 {
+				t.Fatalf("only %d answers with %d rows in all were compared", answers, rows)
 			}
 		})
 	}
 }
 
-func compareWithSQLite(t *testing.T, from opener, seed uint64, steps int) {
+func compareWithSQLite(t *testing.T, from opener, seed uint64, steps int) (answers, rows int) {
+	t.Helper()
 	db, err := sql.Open("sqlite", ":memory:")
 	ok(t, err)
 	defer db.Close()
@@ -50,9 +57,7 @@ func compareWithSQLite(t *testing.T, from opener, seed uint64, steps int) {
 	if d.tx != nil {
 		d.end(true)
 	}
-	if d.answers < steps/4 || d.rows < steps/4 {
-		t.Fatalf("seed %d: only %d answers with %d rows in all were compared", seed, d.answers, d.rows)
-	}
+	return d.answers, d.rows
 }
 
 // duel is one table here and in SQLite.
@@ -494,7 +499,7 @@ func (d *duel) query() {
 	if err != nil {
 		d.failf("%v", err)
 	}
-	d.compare(fmt.Sprintf("%s; limit %d offset %d; %s", text, q.Limit, q.Offset, r.Plan), r.Rows, theirs)
+	d.compare(fmt.Sprintf("%s; limit %d offset %d", text, q.Limit, q.Offset), r.Rows, theirs)
 }
 
 func (d *duel) sqlRows(query string, args []any, width int) (rows [][]any) {

@@ -52,8 +52,6 @@ type Result struct {
 	Next string
 	// RowsRead and EntriesRead count the rows and the index entries that were looked at.
 	RowsRead, EntriesRead int
-	// Plan says how the rows were found.
-	Plan string
 }
 
 // All yields the rows by the names of their columns.
@@ -193,6 +191,23 @@ func (t *Tx) Select(ctx context.Context, q Query) (*Result, error) {
 	return s.result(rows, &w), nil
 }
 
+// Explain returns how the rows of a query are found, in words.
+func (s *Storage) Explain(ctx context.Context, q Query) (string, error) {
+	e, err := s.p.Get(ctx, schemaKey(q.Table))
+	if err != nil {
+		return "", noTable(q.Table, err)
+	}
+	d, err := s.definition(q.Table, e)
+	if err != nil {
+		return "", err
+	}
+	b, err := d.bind(&q)
+	if err != nil {
+		return "", fmt.Errorf("select from %s: %w", q.Table, err)
+	}
+	return d.describe(&b.plan, !b.native), nil
+}
+
 // rows returns the rows of the query, whole.
 func (s *selection) rows(ctx context.Context, w *walk) ([][]Value, error) {
 	q := s.query
@@ -268,7 +283,7 @@ func (s *selection) start(a *access) []byte {
 }
 
 func (s *selection) result(rows [][]Value, w *walk) *Result {
-	r := &Result{RowsRead: w.rows, EntriesRead: w.entries, Plan: s.d.describe(&s.plan, !s.native)}
+	r := &Result{RowsRead: w.rows, EntriesRead: w.entries}
 	r.Columns = make([]string, len(s.columns))
 	for i, c := range s.columns {
 		r.Columns[i] = s.d.names[c]

@@ -179,7 +179,7 @@ func (d *definition) planFor(c *condition, order []int) plan {
 	}
 	best := d.accessOf(d.paths[0], restrictions)
 	for _, p := range d.paths[1:] {
-		if p.building {
+		if p.building || best.single() {
 			continue
 		}
 		if a := d.accessOf(p, restrictions); a.better(&best, order) {
@@ -252,13 +252,16 @@ func (d *definition) wholeAccess(order []int) access {
 	return best
 }
 
+// single reports whether the access finds one row at most.
+func (a *access) single() bool { return a.path.unique && a.fixed >= a.path.own }
+
 // better reports whether a is to be preferred to b: the one that finds a single row, then
 // the one that fixes more columns, then the one that bounds more, then the one that has
 // the order, then the one with fewer spans.
 func (a *access) better(b *access, order []int) bool {
 	rank := func(x *access) [5]int {
 		var r [5]int
-		if x.path.unique && x.fixed >= x.path.own {
+		if x.single() {
 			r[0] = 1
 		}
 		r[1], r[2] = x.fixed, x.bound

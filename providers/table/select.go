@@ -328,7 +328,7 @@ func (s *Storage) selectPoint(ctx context.Context, q *Query) *Result {
 	if err != nil || entries[0].Revision != d.revision {
 		return nil
 	}
-	w := walk{rows: 1}
+	var w walk
 	var rows [][]Value
 	if e := entries[1]; !e.Revision.IsZero() {
 		row := make([]Value, len(d.Columns))
@@ -338,8 +338,9 @@ func (s *Storage) selectPoint(ctx context.Context, q *Query) *Result {
 		if b.filter.of(row) == yes {
 			rows = [][]Value{row}
 		}
+		w.rows = 1
+		s.rowsRead.Add(1)
 	}
-	s.rowsRead.Add(1)
 	return b.result(rows, &w)
 }
 

@@ -71,6 +71,12 @@ func (b *blockBuilder) fits(e *entry) bool {
 	return size <= blockTarget
 }
 
+// sizeWith bounds the size of the block with one more entry, however wide slots are.
+func (b *blockBuilder) sizeWith(e *entry) int64 {
+	n := len(b.entries) + 1
+	return int64(blockHead) + 8 + int64(b.fixed) + int64(fixedBytes(e)) + 2*int64(n) + int64(len(b.keys)) + int64(len(e.key))
+}
+
 // fixedBytes bounds what an entry takes beside its key: fingerprint, slot, head of the
 // record, and the value.
 func fixedBytes(e *entry) int {

@@ -347,8 +347,9 @@ func newExhibit(t *testing.T) exhibit {
 		_ = yield([]byte("key 001"), []byte("loaded")) && yield([]byte("key 002"), []byte("loaded"))
 	})
 	must(err)
-	_, err = e.admit(ctx, tables)
+	q, _, err := e.admit(ctx, tables)
 	must(err)
+	must(e.flushLog(q.sequence))
 	w := d.Walk()
 	for w.Next() {
 	}
@@ -542,7 +543,8 @@ func TestInspectNamesWhatIsMissing(t *testing.T) {
 		"/store/manifest/000002.wal at ":                                 flip("manifest/000002.wal", "things"),
 		"/store/log/000001.wal at ":                                      flip("log/000001.wal", "key 030"),
 		"list /store/manifest":                                           remove("manifest/000001.wal", "manifest/000002.wal", "manifest"),
-		"list /store/log":                                                remove("log/000001.wal", "log"),
+		"/store/log has no log, which":                                   remove("log/000001.wal", "log"),
+		"/store/log has no log, ":                                        remove("log/000001.wal"),
 		"it is table 6 of store 75102053e7cf9eaf, and should be 9":       func(x exhibit) { x.write("000009.table", append(make([]byte, 12), x.read("000006.table")...)) },
 	} {
 		t.Run("", func(t *testing.T) {
@@ -591,7 +593,7 @@ func forge(t *testing.T, tables []forged, change func(e *edit)) exhibit {
 		if number == 0 {
 			number = uint64(i + 1)
 		}
-		w, err := newTableWriter(x.disk, fileName("/store", number, tableSuffix), number, tableOptions{store: 7, bitsPerKey: 10})
+		w, err := newTableWriter(x.disk, fileName("/store", number, tableSuffix), number, tableOptions{store: 7, bitsPerKey: 10, mostBlock: maxStored, mostTable: 1<<32 - 1})
 		must(err)
 		for i := 0; i <= len(f.entries); i++ {
 			if f.before != nil {
@@ -899,6 +901,7 @@ func TestDescribe(t *testing.T) {
 	for want, got := range map[string]func() (string, bool){
 		`whole; add table 9 to run 7, "\x00a" to "\x00b"; add table 9 to level 2, "\x00a" to "\x00b"; add value file 3 of 100 bytes; remove value file 4; ` +
 			`family 1 is "one"; family 2 is dropped; family 3 is gone; version 7, record 6, is in tables`: func() (string, bool) { return DescribeEdit(whole.encode()) },
+		"the log has begun": func() (string, bool) { return DescribeEdit((&edit{logBegun: true}).encode()) },
 		`remove table 9 from "\x00a"`: func() (string, bool) {
 			return DescribeEdit((&edit{removed: []removal{{9, []byte("\x00a")}}}).encode())
 		},
@@ -982,12 +985,12 @@ func TestFormats(t *testing.T) {
 	m := &tableMeta{number: 9, bytes: 300, live: 200, entries: 6, deletes: 1, ranges: 2, rawBytes: 70, lowest: 3, highest: 8, add: 4, lower: []byte("a"), upper: []byte("bc"), refs: []valueUse{{50, 15}}}
 	ed := &edit{
 		reset: true, added: []addition{{level: 1, meta: m}}, removed: []removal{{2, []byte("x")}}, values: []valueMeta{{50, 300}}, noValues: []uint64{49},
-		version: 8, logSequence: 6, nextFile: 60, families: []family{{1, "one"}}, noFamilies: []engine.FamilyID{2}, cleared: []engine.FamilyID{3}, nextFamily: 4,
+		version: 8, logSequence: 6, nextFile: 60, families: []family{{1, "one"}}, noFamilies: []engine.FamilyID{2}, cleared: []engine.FamilyID{3}, nextFamily: 4, logBegun: true,
 	}
 	same("an edit", ed.encode(), le(
 		"\x01", "\x03\x02\x01x",
 		"\x02\x01\x00\x09\xac\x02\xc8\x01\x06\x01\x02\x46\x03\x08\x04\x01a\x02bc\x01\x32\x0f",
-		"\x04\x32\xac\x02", "\x05\x31", "\x06\x08\x06", "\x07\x3c", "\x08\x01\x03one", "\x09\x02", "\x0a\x03", "\x0b\x04"))
+		"\x04\x32\xac\x02", "\x05\x31", "\x06\x08\x06", "\x07\x3c", "\x08\x01\x03one", "\x09\x02", "\x0a\x03", "\x0b\x04", "\x0c"))
 
 	fingerprint := func(key string) byte { return byte(xxhash.Sum64String(key) >> 56) }
 	x := forge(t, []forged{{

@@ -409,7 +409,7 @@ func TestInspectPrints(t *testing.T) {
 	before := changes(x.disk)
 	got := inspected(t, x.disk, "/store")
 	const want = `LSM-tree 75102053e7cf9eaf in /store: 3 levels, the manifest counts from record 1 on
-manifest  8 edits, of which 1 are whole; of version 9, record 8 of the log; files up to 8
+manifest  9 edits, of which 1 are whole; of version 9, record 8 of the log; files up to 8
 family 1  "things"
 log       2 records behind that: 1 batches, 1 bulk loads, 0 cleared ranges; up to version 11
 run 11 of the log: 1 tables, 218 bytes
@@ -418,10 +418,10 @@ run 9: 1 tables, 672 bytes
   table 8  672 bytes, 10 entries, 0 deletes, 0 range tombstones, versions 9 to 9, "\x00key 005" to "\x00key 014\x00"
 run 8: 1 tables, 2678 bytes
   table 7  2678 bytes, 43 entries, 1 deletes, 1 range tombstones, versions 5 to 8, "\x00key 010" to "\x00key 090\x00"
-level 2: 3 tables, 8315 bytes
-  table 3  11134 bytes, 103 entries, 0 deletes, 0 range tombstones, versions 0 to 0, "\x00key 000" to "\x00key 020"; one of 2 pieces, about 0 bytes
+level 2: 3 tables, 9680 bytes
+  table 3  11134 bytes, 103 entries, 0 deletes, 0 range tombstones, versions 0 to 0, "\x00key 000" to "\x00key 020"; one of 2 pieces, about 2038 bytes
   table 6  206 bytes, 1 entries, 0 deletes, 0 range tombstones, versions 0 to 0, "\x00key 020" to "\x00key 020\x00"
-  table 3  11134 bytes, 103 entries, 0 deletes, 0 range tombstones, versions 0 to 0, "\x00key 021" to "\x01key 002\x00"; one of 2 pieces, about 8109 bytes
+  table 3  11134 bytes, 103 entries, 0 deletes, 0 range tombstones, versions 0 to 0, "\x00key 021" to "\x01key 002\x00"; one of 2 pieces, about 7436 bytes
 value file 2  6015 bytes, of which 66.7 % are of use
 value file 4  3005 bytes, of which 100.0 % are of use
 999999.table: nothing tells of it; the next opening removes it

@@ -100,8 +100,6 @@ func (e *Engine) checkLevels(st *state) error {
 	}
 	files := map[uint64]*tableFile{}
 	uses := map[uint64]int64{}
-	tableMemory := int64(0)
-	readers := map[*tableReader]bool{}
 	addRun := func(what string, r *run, inLevels bool) error {
 		if err := checkRun(r); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
@@ -123,10 +121,6 @@ func (e *Engine) checkLevels(st *state) error {
 			}
 			list = append(list, part...)
 			stones = append(stones, cut...)
-			if rd := t.shared.reader.Load(); rd != nil && !readers[rd] {
-				readers[rd] = true
-				tableMemory += rd.memory
-			}
 		}
 		if r.ranged != ranged {
 			return fmt.Errorf("%s: ranged is %v", what, r.ranged)
@@ -169,6 +163,12 @@ func (e *Engine) checkLevels(st *state) error {
 		// Of pieces it is about so much.
 		if about, ok := counted[n]; !ok || about < 0 || !pieces && about != uses[n] || uses[n] > v.bytes {
 			return fmt.Errorf("value file %d of %d bytes: %d are of use, %d are counted", n, v.bytes, uses[n], about)
+		}
+	}
+	tableMemory := int64(0)
+	for _, f := range files {
+		if rd := f.reader.Load(); rd != nil {
+			tableMemory += rd.memory
 		}
 	}
 	if alone := e.tableMemory.Load(); alone < tableMemory {

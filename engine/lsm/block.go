@@ -251,6 +251,22 @@ func (b block) get(key []byte, hash, seen, add uint64) (value []byte, version ui
 	return nil, 0, 0, false
 }
 
+// prefetchRecord asks for the record that a get of a key will look at first.
+func (b block) prefetchRecord(hash uint64) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	n := b.count()
+	want := uint64(byte(hash>>56)) * ones
+	for i := 0; i < n; i += 8 {
+		x := binary.LittleEndian.Uint64(b[blockHead+i:]) ^ want
+		if x = (x - ones) &^ x & tops; x != 0 {
+			if j := i + bits.TrailingZeros64(x)/8; j < n {
+				prefetch.Lines(unsafe.Pointer(&b[b.slot(n, j)]), 3)
+			}
+			return
+		}
+	}
+}
+
 // seek returns the first entry whose key is >= key; count if there is none.
 func (b block) seek(key []byte) int {
 	n := b.count()

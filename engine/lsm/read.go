@@ -142,38 +142,6 @@ func (e *Engine) lookInTable(st *state, t *table, key []byte, hash, at uint64, d
 	return out, true, err
 }
 
-// MultiGet implements engine.MultiGetter.
-func (e *Engine) MultiGet(keys [][]byte, found func(i int, value []byte, present bool)) error {
-	if err := e.enter(); err != nil {
-		return err
-	}
-	defer e.life.Exit()
-	v := view{state: e.hold()}
-	defer e.releaseState(v.state)
-	e.lookAt(&v, latest)
-	var full, value []byte
-	var err error
-	for i, key := range keys {
-		full = append(appendPrefix(full[:0], 0), key...)
-		// The state is held, but not the frames that blocks are in.
-		token := e.domain.Enter()
-		value, err = e.lookUp(&v, full, value[:0])
-		e.domain.Exit(token)
-		switch {
-		case err == engine.ErrNotFound:
-			found(i, nil, false)
-		case err != nil:
-			return engine.KeyError("get", key, err)
-		default:
-			if value == nil {
-				value = []byte{}
-			}
-			found(i, value, true)
-		}
-	}
-	return nil
-}
-
 // inquiry is the question whether something that was read has changed.
 type inquiry struct {
 	e *Engine

@@ -385,14 +385,7 @@ func (t *table) get(key []byte, hash, at uint64) (e entry, done *buffers, err er
 	if err != nil {
 		return e, nil, err
 	}
-	if r.blocked != nil {
-		if !r.blocked.has(hash) {
-			return e, nil, nil
-		}
-	} else if r.filter != nil && !r.filter.mayContain(hash) {
-		return e, nil, nil
-	}
-	i := r.index.find(key)
+	i := r.find(key, hash)
 	if i < 0 {
 		return e, nil, nil
 	}
@@ -406,6 +399,18 @@ func (t *table) get(key []byte, hash, at uint64) (e entry, done *buffers, err er
 		e.value, e.version, e.kind = value, version, kind
 	}
 	return e, done, nil
+}
+
+// find returns the block in which a key is, if it is anywhere; -1 if it is not.
+func (r *tableReader) find(key []byte, hash uint64) int {
+	if r.blocked != nil {
+		if !r.blocked.has(hash) {
+			return -1
+		}
+	} else if r.filter != nil && !r.filter.mayContain(hash) {
+		return -1
+	}
+	return r.index.find(key)
 }
 
 // short names where a file ended that should have gone on.

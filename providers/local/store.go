@@ -57,6 +57,7 @@ type Store struct {
 	revision atomic.Uint64 // the last that was given
 	reserved atomic.Uint64 // the first that must not be given yet
 	grow     sync.Mutex    // held while the header is written
+	closed   atomic.Bool   // for what does not ask the engine
 
 	// walks is held for reading while an iterator is open, so that Close waits.
 	walks sync.RWMutex
@@ -212,8 +213,8 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, err
 	}
-	if err := s.Ping(ctx); err != nil {
-		return time.Time{}, err
+	if s.closed.Load() {
+		return time.Time{}, driver.ErrClosed
 	}
 	return s.now(), nil
 }
@@ -223,6 +224,7 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 func (s *Store) Close() error {
 	s.walks.Lock()
 	defer s.walks.Unlock()
+	s.closed.Store(true)
 	return s.engine.Close()
 }
 

@@ -92,11 +92,11 @@ func leaseKey(r Reference) []byte {
 	return appendReference(append(make([]byte, 0, 64), leasePrefix...), r)
 }
 
-func nodePrefix(n node.ID) []byte {
-	return tuple.Append(tuple.Append(append(make([]byte, 0, 96), indexPrefix...), n.Namespace), n.Key)
-}
+func nodePrefix(n node.ID) []byte { return appendNodePrefix(make([]byte, 0, 64), n) }
 
-func indexKey(n node.ID, r Reference) []byte { return appendReference(nodePrefix(n), r) }
+func appendNodePrefix(dst []byte, n node.ID) []byte {
+	return tuple.Append(tuple.Append(append(dst, indexPrefix...), n.Namespace), n.Key)
+}
 
 func (d *Directory) now(ctx context.Context) (time.Time, error) {
 	if d.p.Capabilities().Clock {
@@ -143,21 +143,50 @@ func parse(e providers.Entry) (stored, error) {
 	return stored{r, e.Revision}, nil
 }
 
-// writes returns what takes a record from one state to another: the index, if that
-// changes, and the record.
-func writes(r Reference, from *stored, to *record) []driver.Write {
-	w := make([]driver.Write, 0, 3)
-	indexWrites(from, to, func(n node.ID, remove bool) {
-		w = append(w, driver.Write{Key: indexKey(n, r), Delete: remove})
-	})
-	return append(w, recordWrite(leaseKey(r), to))
+// swapping is the memory of one swap.
+type swapping struct {
+	commit driver.Commit
+	reads  [1]driver.Read
+	writes [3]driver.Write
+	bytes  [256]byte
+	memory memory
 }
 
-func recordWrite(key []byte, to *record) driver.Write {
+// memory holds keys and values, one behind the other.
+type memory []byte
+
+// keep returns what add appends. A piece that grows leaves those before it where they
+// were.
+func (m *memory) keep(add func(dst []byte) []byte) []byte {
+	from := len(*m)
+	*m = add(*m)
+	return (*m)[from:len(*m):len(*m)]
+}
+
+// newSwapping returns what takes a record from one state to another: the writes of the
+// index, if that changes, and then the record's.
+func newSwapping(r Reference, from *stored, to *record) *swapping {
+	s := new(swapping)
+	s.memory = s.bytes[:0]
+	key := s.memory.keep(func(dst []byte) []byte { return appendReference(append(dst, leasePrefix...), r) })
+	s.reads[0] = driver.Read{Key: key, Revision: from.revision}
+	w := s.writes[:0]
+	indexWrites(from, to, func(n node.ID, remove bool) {
+		of := s.memory.keep(func(dst []byte) []byte {
+			return append(appendNodePrefix(dst, n), key[len(leasePrefix):]...)
+		})
+		w = append(w, driver.Write{Key: of, Delete: remove})
+	})
+	w = append(w, recordWrite(&s.memory, key, to))
+	s.commit = driver.Commit{Reads: s.reads[:], Writes: w}
+	return s
+}
+
+func recordWrite(m *memory, key []byte, to *record) driver.Write {
 	if to == nil {
 		return driver.Write{Key: key, Delete: true}
 	}
-	return driver.Write{Key: key, Value: appendRecord(make([]byte, 0, 96), to)}
+	return driver.Write{Key: key, Value: m.keep(func(dst []byte) []byte { return appendRecord(dst, to) })}
 }
 
 // indexWrites says of which nodes the index changes.
@@ -174,16 +203,16 @@ func indexWrites(from *stored, to *record, change func(n node.ID, remove bool)) 
 // swap takes a record from one state to another, if it is still in the first;
 // ErrConflict if not.
 func (d *Directory) swap(ctx context.Context, r Reference, from *stored, to *record) error {
-	w := writes(r, from, to)
-	record := &w[len(w)-1]
-	if len(w) == 1 && to != nil {
+	s := newSwapping(r, from, to)
+	w := s.commit.Writes
+	if record := &w[len(w)-1]; len(w) == 1 && to != nil {
 		revision, err := d.p.Put(ctx, record.Key, record.Value, providers.PutOptions{IfRevision: from.revision, IfAbsent: from.revision.IsZero()})
 		if err == nil {
 			d.hints.put(r, stored{*to, revision})
 		}
 		return err
 	}
-	return d.p.Commit(ctx, &driver.Commit{Reads: []driver.Read{{Key: record.Key, Revision: from.revision}}, Writes: w})
+	return d.p.Commit(ctx, &s.commit)
 }
 
 // change reads a record, lets f say what becomes of it, and swaps, again and again
@@ -495,7 +524,7 @@ type bulk struct {
 	all []bulkItem
 
 	keys    [][]byte
-	memory  []byte // of values, and of keys of the index
+	memory  memory // of values, and of keys of the index
 	reads   []driver.Read
 	records []driver.Write
 	nodes   map[node.ID]*bulkIndex
@@ -539,14 +568,10 @@ func (b *bulk) commit(ctx context.Context, items []bulkItem) error {
 			continue
 		}
 		b.reads = append(b.reads, driver.Read{Key: b.keys[j], Revision: from.revision})
-		w := driver.Write{Key: b.keys[j], Delete: to == nil}
-		if to != nil {
-			w.Value = b.keep(func(dst []byte) []byte { return appendRecord(dst, to) })
-		}
-		b.records = append(b.records, w)
+		b.records = append(b.records, recordWrite(&b.memory, b.keys[j], to))
 		indexWrites(&from, to, func(n node.ID, remove bool) {
 			of := b.indexOf(n)
-			key := b.keep(func(dst []byte) []byte { return append(append(dst, of.prefix...), b.keys[j][len(leasePrefix):]...) })
+			key := b.memory.keep(func(dst []byte) []byte { return append(append(dst, of.prefix...), b.keys[j][len(leasePrefix):]...) })
 			of.writes = append(of.writes, driver.Write{Key: key, Delete: remove})
 		})
 	}
@@ -557,14 +582,6 @@ func (b *bulk) commit(ctx context.Context, items []bulkItem) error {
 	}
 	b.writes = append(b.writes, b.records...)
 	return b.d.p.Commit(ctx, &driver.Commit{Reads: b.reads, Writes: b.writes})
-}
-
-// keep returns what add appends, in memory that is good until the next commit: a piece
-// that grows leaves those before it where they were.
-func (b *bulk) keep(add func(dst []byte) []byte) []byte {
-	from := len(b.memory)
-	b.memory = add(b.memory)
-	return b.memory[from:len(b.memory):len(b.memory)]
 }
 
 // indexOf returns what changes in the index of a node.

@@ -71,7 +71,7 @@ func run(args []string, engines []bench.Engine, targets []target.Engine) int {
 			return own.code
 		}
 		fmt.Fprintf(os.Stderr, "orbit-cli: %v\n", err)
-		if usage := (usageError{}); errors.As(err, &usage) || bench.IsUsage(err) || torture.IsUsage(err) {
+		if bench.IsUsage(err) || torture.IsUsage(err) {
 			return 2
 		}
 		return 1

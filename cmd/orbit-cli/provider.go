@@ -95,36 +95,43 @@ func local(spec, backend, dir string) (selected, error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return selected{}, err
 	}
-	var b config.Backend
+	b := lyingIn(kind, dir)
+	if b == nil {
+		return selected{}, bench.Usagef("provider %s: %s is not local; name it in a configuration, and give that with --config", spec, kind)
+	}
+	return chosen(string(kind)+":"+dir, b)
+}
+
+// lyingIn returns a local backend with its defaults in a directory, nil of one that is
+// not local.
+func lyingIn(kind config.Kind, dir string) config.Backend {
 	switch kind {
 	case config.KindMemory:
 		m := config.Default[config.Memory]()
 		m.DiskBackup = &config.DiskBackup{Path: dir, SyncInterval: engineDefaultSync, Compression: config.NoCompression}
-		b = m
+		return m
 	case config.KindCowBTree:
 		c := config.Default[config.CowBTree]()
 		c.DataDir = dir
-		b = c
+		return c
 	case config.KindLsmTree:
 		c := config.Default[config.LsmTree]()
 		c.DataDir = dir
-		b = c
+		return c
 	case config.KindRocksDB:
 		c := config.Default[config.RocksDB]()
 		c.DataDir = dir
-		b = c
+		return c
 	case config.KindPebble:
 		c := config.Default[config.Pebble]()
 		c.DataDir = dir
-		b = c
+		return c
 	case config.KindFlash:
 		c := config.Default[config.Flash]()
 		c.DataDir = dir
-		b = c
-	default:
-		return selected{}, bench.Usagef("provider %s: %s is not local; name it in a configuration, and give that with --config", spec, kind)
+		return c
 	}
-	return chosen(string(kind)+":"+dir, b)
+	return nil
 }
 
 func chosen(name string, b config.Backend) (selected, error) {
@@ -155,7 +162,7 @@ func directoryOf(b config.Backend) string {
 	case config.Pebble:
 		return c.DataDir
 	case config.Flash:
-		return c.DataDir
+		return c.AllPaths()[0]
 	}
 	return ""
 }

@@ -163,8 +163,12 @@ func killAt(t *testing.T, n int64, do func(s *table.Storage) error, what string)
 	names, listErr := s.Tables(ctx)
 	ok(t, listErr)
 	if len(names) == 1 {
-		if _, err := s.Verify(ctx, "players"); err != nil {
+		rows, err := s.Verify(ctx, "players")
+		if err != nil {
 			t.Fatalf("killed at call %d: %v", n, err)
+		}
+		if whole := map[string]int{"insert": 43, "delete": 35}[what]; rows != 40 && rows != whole {
+			t.Fatalf("killed at call %d: %d rows", n, rows)
 		}
 	}
 	if err == nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/driver"
+	"github.com/orbit-persistence/orbit/providers/lsmtree"
 	"github.com/orbit-persistence/orbit/providers/table"
 )
 
@@ -420,16 +421,17 @@ func TestCheckpointIsATable(t *testing.T) {
 
 func TestFactory(t *testing.T) {
 	var f table.StorageBackendFactory
-	driver.Register("table-test", func(ctx context.Context, options any) (driver.Store, error) { return openMemory(ctx, "") })
-	s, err := f.CreateBackend(t.Context(), table.StorageBackendConfig{Backend: "table-test", Provider: providers.Config{Name: "tables"}})
+	c := lsmtree.Defaults()
+	c.DataDir = t.TempDir()
+	s, err := f.CreateBackend(t.Context(), table.StorageBackendConfig{Options: c, Provider: providers.Config{Name: "tables"}})
 	ok(t, err)
 	populate(t, s, 1)
-	if s.Metrics().Provider.Provider != "tables" {
-		t.Errorf("the provider is %q", s.Metrics().Provider.Provider)
+	if m := s.Metrics().Provider; m.Provider != "tables" || m.Backend != "lsm_tree" || s.Provider().Capabilities().Durability != driver.SurvivesPower {
+		t.Errorf("the provider is %q, of %s", m.Provider, m.Backend)
 	}
 	ok(t, s.Close())
 	_, err = s.Select(t.Context(), table.Query{Table: "players"})
 	wants(t, providers.ErrClosed, err)
-	_, err = f.CreateBackend(t.Context(), table.StorageBackendConfig{Backend: "table-tset"})
-	wants(t, table.ErrInvalid, err, "table-tset", "table-test")
+	_, err = f.CreateBackend(t.Context(), table.StorageBackendConfig{Backend: "lsm_tre"})
+	wants(t, table.ErrInvalid, err, `"lsm_tre"`, "lsm_tree")
 }

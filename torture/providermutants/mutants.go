@@ -41,6 +41,8 @@ func All() []mutants.Mutant {
 		core(),
 		opening(),
 		migrating(),
+		objects(),
+		tables(),
 	)
 }
 

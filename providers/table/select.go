@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"iter"
+	"math"
 	"slices"
 
 	"github.com/orbit-persistence/orbit/providers"
@@ -91,7 +92,7 @@ func (d *definition) bind(q *Query) (*selection, error) {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
 	}
-	if q.Limit < 0 || q.Offset < 0 {
+	if q.Limit < 0 || q.Offset < 0 || q.Offset > math.MaxInt-q.Limit {
 		return nil, bad("a limit of %d, an offset of %d", q.Limit, q.Offset)
 	}
 	var err error
@@ -234,7 +235,7 @@ func (s *selection) rows(ctx context.Context, w *walk) ([][]Value, error) {
 				return most == 0 || len(rows) < most
 			}
 			// Only the first of all are kept, whatever the number that pass.
-			if most > 0 && len(rows) >= 2*most+1024 {
+			if most > 0 && len(rows)/2 >= most && len(rows)-2*most >= 1024 {
 				sort()
 				clear(rows[most:])
 				rows = rows[:most]

@@ -42,6 +42,7 @@ func All() []mutants.Mutant {
 		opening(),
 		migrating(),
 		objects(),
+		protocols(),
 		tables(),
 	)
 }

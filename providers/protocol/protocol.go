@@ -129,6 +129,9 @@ func Open(ctx context.Context, dataDir string, o Options) (*Stores, error) {
 	opened := map[Protocol]*Store{}
 	for _, p := range All() {
 		store, err := openStore(ctx, p, p.Dir(dataDir), o)
+		if errors.Is(err, engine.ErrLocked) {
+			err = fmt.Errorf("another process has it locked, stop that first: %w", err)
+		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("open the store of %s: %w", p, err), s.Close())
 		}

@@ -308,7 +308,7 @@ func TestOpening(t *testing.T) {
 	ctx, dir := t.Context(), t.TempDir()
 	s := open(t, dir, protocol.Options{})
 	_, err := protocol.Open(ctx, dir, protocol.Options{})
-	wants(t, engine.ErrLocked, err, "postgresql")
+	wants(t, engine.ErrLocked, err, "postgresql", "another process")
 	ok(t, s.Close())
 	if _, err := s.Redis.Get(ctx, "x"); !errors.Is(err, engine.ErrClosed) {
 		t.Errorf("get after close: %v", err)

@@ -323,7 +323,7 @@ func (s *Storage) buildSome(ctx context.Context, table, index string, from []byt
 			}
 			row := make([]Value, len(d.Columns))
 			if err == nil {
-				err = d.decodeRow(row, key, e.Value)
+				err = tx.decodeRow(d, row, key, e.Value)
 			}
 			if err == nil {
 				err = st.index(ctx, p, row, key)

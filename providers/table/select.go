@@ -563,11 +563,21 @@ func (w *walk) row(key, value []byte, visit func(key []byte, row []Value) bool) 
 	}
 	w.rows++
 	row := make([]Value, len(w.d.Columns))
-	if err := w.d.decodeRow(row, key, value); err != nil {
+	if err := w.t.decodeRow(w.d, row, key, value); err != nil {
 		return false, err
 	}
 	if w.c.of(row) != yes {
 		return true, nil
 	}
 	return visit(key, row), nil
+}
+
+// decodeRow reads a row. One that is newer than the schema is a conflict, unless both are
+// of one moment.
+func (t *Tx) decodeRow(d *definition, row []Value, key, value []byte) error {
+	err := d.decodeRow(row, key, value)
+	if errors.Is(err, errStale) && t.s.caps.Snapshot {
+		return fmt.Errorf("%w: a row of table %s has a column that no schema had", ErrCorrupt, d.Name)
+	}
+	return err
 }

@@ -35,6 +35,7 @@ type commands struct {
 	Migrate     migrateCommand      `cmd:"" help:"Copy a provider to another, whatever the two are."`
 	Nodes       nodesCommand        `cmd:"" help:"Print the members of the cluster in any backend."`
 	Put         putCommand          `cmd:"" help:"Put an entry into any backend."`
+	Serve       serveCommand        `cmd:"" help:"Hold the stores of the seven protocols open, and serve health and metrics over HTTP."`
 	Torture     torture.Command     `cmd:"" help:"Crash, kill and corrupt the engines, and prove what survives."`
 	Validate    validateCommand     `cmd:"" help:"Read all that a provider holds, and verify it."`
 }

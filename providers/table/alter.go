@@ -241,14 +241,20 @@ func (s *Storage) AlterTable(ctx context.Context, table string, changes ...Chang
 	return nil
 }
 
-// buildAtOnce is how many rows one transaction enters into an index.
+// buildAtOnce is how many rows one transaction enters into an index at most. Where writers
+// are in its way it is fewer, down to one: a row that is always being written has its turn
+// then.
 const buildAtOnce = 256
 
 // build enters all rows into an index, and then lets it be used.
 func (s *Storage) build(ctx context.Context, table, index string) error {
 	var from []byte
-	for {
-		next, err := s.buildSome(ctx, table, index, from)
+	for at := buildAtOnce; ; {
+		next, err := s.buildSome(ctx, table, index, from, at)
+		if errors.Is(err, ErrConflict) && at > 1 {
+			at /= 4
+			continue
+		}
 		if errors.Is(err, ErrDuplicate) {
 			return errors.Join(err, s.AlterTable(ctx, table, DropIndex(index)))
 		}
@@ -258,7 +264,7 @@ func (s *Storage) build(ctx context.Context, table, index string) error {
 		if next == nil {
 			break
 		}
-		from = next
+		from, at = next, min(2*at, buildAtOnce)
 	}
 	return s.transact(ctx, providers.TxOptions{}, func(tx *Tx) error {
 		old, err := s.definitionIn(ctx, tx.tx, table)
@@ -277,10 +283,15 @@ func (s *Storage) build(ctx context.Context, table, index string) error {
 
 // buildSome enters the next rows behind the key from, and returns the key of the last, nil
 // at the end. Rows that are put in the meantime are entered by who puts them, so it is
-// enough that those it has read are unchanged.
-func (s *Storage) buildSome(ctx context.Context, table, index string, from []byte) (next []byte, err error) {
-	at := min(buildAtOnce, s.caps.Limits.MaxCommitWrites/2)
-	err = s.transact(ctx, providers.TxOptions{}, func(tx *Tx) error {
+// enough that those it has read are unchanged. It runs again after a conflict if it is
+// about one row alone.
+func (s *Storage) buildSome(ctx context.Context, table, index string, from []byte, at int) (next []byte, err error) {
+	at = min(at, s.caps.Limits.MaxCommitWrites/2)
+	run := s.transact
+	if at > 1 {
+		run = s.once
+	}
+	err = run(ctx, providers.TxOptions{}, func(tx *Tx) error {
 		next = nil
 		d, err := s.definitionIn(ctx, tx.tx, table)
 		if err != nil {
@@ -312,7 +323,7 @@ func (s *Storage) buildSome(ctx context.Context, table, index string, from []byt
 			}
 			row := make([]Value, len(d.Columns))
 			if err == nil {
-				err = d.decodeRow(row, key, e.Value)
+				err = tx.decodeRow(d, row, key, e.Value)
 			}
 			if err == nil {
 				err = st.index(ctx, p, row, key)

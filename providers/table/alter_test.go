@@ -163,8 +163,17 @@ func killAt(t *testing.T, n int64, do func(s *table.Storage) error, what string)
 	names, listErr := s.Tables(ctx)
 	ok(t, listErr)
 	if len(names) == 1 {
-		if _, err := s.Verify(ctx, "players"); err != nil {
+		rows, err := s.Verify(ctx, "players")
+		if err != nil {
 			t.Fatalf("killed at call %d: %v", n, err)
+		}
+		for i := range 40 {
+			if what == "add index" && count(t, s, table.Eq("name", player(i, 40)["name"])) != 1 {
+				t.Fatalf("killed at call %d: row %d is not found by what is to be an index", n, i)
+			}
+		}
+		if whole := map[string]int{"insert": 43, "delete": 35}[what]; rows != 40 && rows != whole {
+			t.Fatalf("killed at call %d: %d rows", n, rows)
 		}
 	}
 	if err == nil {

@@ -22,7 +22,7 @@ import (
 func TestAnswersAreSQLites(t *testing.T) {
 	for name, from := range stores {
 		t.Run(name, func(t *testing.T) {
-			runs := 20
+			runs := 10
 			if testing.Short() {
 				runs = 3
 			}

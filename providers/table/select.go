@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"iter"
+	"math"
 	"slices"
 
 	"github.com/orbit-persistence/orbit/providers"
@@ -91,7 +92,7 @@ func (d *definition) bind(q *Query) (*selection, error) {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
 	}
-	if q.Limit < 0 || q.Offset < 0 {
+	if q.Limit < 0 || q.Offset < 0 || q.Offset > math.MaxInt-q.Limit {
 		return nil, bad("a limit of %d, an offset of %d", q.Limit, q.Offset)
 	}
 	var err error
@@ -234,7 +235,7 @@ func (s *selection) rows(ctx context.Context, w *walk) ([][]Value, error) {
 				return most == 0 || len(rows) < most
 			}
 			// Only the first of all are kept, whatever the number that pass.
-			if most > 0 && len(rows) >= 2*most+1024 {
+			if most > 0 && len(rows)/2 >= most && len(rows)-2*most >= 1024 {
 				sort()
 				clear(rows[most:])
 				rows = rows[:most]
@@ -562,11 +563,21 @@ func (w *walk) row(key, value []byte, visit func(key []byte, row []Value) bool) 
 	}
 	w.rows++
 	row := make([]Value, len(w.d.Columns))
-	if err := w.d.decodeRow(row, key, value); err != nil {
+	if err := w.t.decodeRow(w.d, row, key, value); err != nil {
 		return false, err
 	}
 	if w.c.of(row) != yes {
 		return true, nil
 	}
 	return visit(key, row), nil
+}
+
+// decodeRow reads a row. One that is newer than the schema is a conflict, unless both are
+// of one moment.
+func (t *Tx) decodeRow(d *definition, row []Value, key, value []byte) error {
+	err := d.decodeRow(row, key, value)
+	if errors.Is(err, errStale) && t.s.caps.Snapshot {
+		return fmt.Errorf("%w: a row of table %s has a column that no schema had", ErrCorrupt, d.Name)
+	}
+	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/driver"
+	"github.com/orbit-persistence/orbit/providers/lsmtree"
 	"github.com/orbit-persistence/orbit/providers/table"
 )
 
@@ -105,6 +106,14 @@ func TestRowsThatAreLookedAt(t *testing.T) {
 				t.Errorf("%s: the metrics count %d rows, %d entries", c.what, after.RowsRead-before.RowsRead, after.EntriesRead-before.EntriesRead)
 			}
 		}
+		// A limit that bounds nothing, and a sort that lets most rows go.
+		for limit, want := range map[int]int{math.MaxInt: n, 3: 3} {
+			r, err := s.Select(t.Context(), table.Query{Table: "players", Order: []table.Order{{Column: "score", Desc: true}}, Limit: limit})
+			ok(t, err)
+			if len(r.Rows) != want || r.Rows[2][0].Int() != n-3 {
+				t.Errorf("limit %d: %d rows, %v", limit, len(r.Rows), r.Rows[2])
+			}
+		}
 		// A page in the order of an index begins where the last one ended.
 		q := table.Query{Table: "players", Order: []table.Order{{Column: "team"}}, Limit: 50}
 		seen := 0
@@ -197,6 +206,7 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 				return f
 			}()), table.ErrInvalid, []string{"deep"}},
 			{"a limit below zero", query(table.Query{Limit: -1}), table.ErrInvalid, []string{"-1"}},
+			{"an offset behind all numbers", query(table.Query{Limit: math.MaxInt, Offset: 1}), table.ErrInvalid, []string{"offset"}},
 			{"no columns", query(table.Query{Columns: []string{}}), table.ErrInvalid, []string{"columns"}},
 			{"an unknown column to select", query(table.Query{Columns: []string{"nope"}}), table.ErrInvalid, []string{`"nope"`}},
 			{"an unknown column to order by", query(table.Query{Order: []table.Order{{Column: "nope"}}}), table.ErrInvalid, []string{`"nope"`}},
@@ -420,16 +430,17 @@ func TestCheckpointIsATable(t *testing.T) {
 
 func TestFactory(t *testing.T) {
 	var f table.StorageBackendFactory
-	driver.Register("table-test", func(ctx context.Context, options any) (driver.Store, error) { return openMemory(ctx, "") })
-	s, err := f.CreateBackend(t.Context(), table.StorageBackendConfig{Backend: "table-test", Provider: providers.Config{Name: "tables"}})
+	c := lsmtree.Defaults()
+	c.DataDir = t.TempDir()
+	s, err := f.CreateBackend(t.Context(), table.StorageBackendConfig{Options: c, Provider: providers.Config{Name: "tables"}})
 	ok(t, err)
 	populate(t, s, 1)
-	if s.Metrics().Provider.Provider != "tables" {
-		t.Errorf("the provider is %q", s.Metrics().Provider.Provider)
+	if m := s.Metrics().Provider; m.Provider != "tables" || m.Backend != "lsm_tree" || s.Provider().Capabilities().Durability != driver.SurvivesPower {
+		t.Errorf("the provider is %q, of %s", m.Provider, m.Backend)
 	}
 	ok(t, s.Close())
 	_, err = s.Select(t.Context(), table.Query{Table: "players"})
 	wants(t, providers.ErrClosed, err)
-	_, err = f.CreateBackend(t.Context(), table.StorageBackendConfig{Backend: "table-tset"})
-	wants(t, table.ErrInvalid, err, "table-tset", "table-test")
+	_, err = f.CreateBackend(t.Context(), table.StorageBackendConfig{Backend: "lsm_tre"})
+	wants(t, table.ErrInvalid, err, `"lsm_tre"`, "lsm_tree")
 }

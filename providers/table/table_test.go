@@ -6,12 +6,12 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
-	"github.com/orbit-persistence/orbit/engine/lsm"
 	enginememory "github.com/orbit-persistence/orbit/engine/memory"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/drivertest"
 	"github.com/orbit-persistence/orbit/providers/local"
+	"github.com/orbit-persistence/orbit/providers/lsmtree"
 	"github.com/orbit-persistence/orbit/providers/table"
 	"go.uber.org/goleak"
 )
@@ -44,11 +44,9 @@ func openMemory(ctx context.Context, _ string) (driver.Store, error) {
 }
 
 func openLSM(ctx context.Context, dir string) (driver.Store, error) {
-	e, err := lsm.Open(ctx, dir, lsm.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return local.Own(ctx, e, dir, local.Options{Durability: engine.Memory})
+	c := lsmtree.Defaults()
+	c.DataDir, c.Durability = dir, engine.Memory
+	return lsmtree.Open(ctx, c)
 }
 
 func open(t testing.TB, from opener) *table.Storage {

@@ -71,6 +71,19 @@ func (s *Storage) transact(ctx context.Context, o providers.TxOptions, f func(tx
 	return err
 }
 
+// once is transact without another run.
+func (s *Storage) once(ctx context.Context, o providers.TxOptions, f func(tx *Tx) error) error {
+	tx, err := s.Begin(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
+}
+
 // Insert adds rows. A column that a row does not name has its default. ErrDuplicate if
 // one of them is there already, and then none is added.
 func (s *Storage) Insert(ctx context.Context, table string, rows ...Row) error {

@@ -32,7 +32,7 @@ func (t *Tx) verify(ctx context.Context, d *definition) (rows int, err error) {
 	row := make([]Value, len(d.Columns))
 	err = t.pages(ctx, d, d.paths[0].prefix, func(e providers.Entry) error {
 		rows++
-		if err := d.decodeRow(row, e.Key, e.Value); err != nil {
+		if err := t.decodeRow(d, row, e.Key, e.Value); err != nil {
 			return err
 		}
 		for i := range d.Columns {

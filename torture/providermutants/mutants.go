@@ -42,6 +42,8 @@ func All() []mutants.Mutant {
 		opening(),
 		migrating(),
 		objects(),
+		protocols(),
+		tables(),
 	)
 }
 

@@ -91,28 +91,6 @@ func benchmark(b *testing.B, run func(*testing.B, *providers.Provider, objectste
 	run(b, p, objectstest.BareS3(sdk(s.Address), bucket))
 }
 
-func works(t *testing.T, s driver.Store) {
-	t.Helper()
-	if err := try(t.Context(), s); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// try does a little of everything.
-func try(ctx context.Context, s driver.Store) error {
-	k := []byte("k")
-	at, err := s.Put(ctx, k, []byte("v"), driver.PutOptions{IfAbsent: true})
-	if err != nil {
-		return err
-	}
-	for e, err := range s.List(ctx, driver.ListOptions{Prefix: k}) {
-		if err != nil || e.Revision != at {
-			return fmt.Errorf("list: %s, want %s; %w", e.Revision, at, err)
-		}
-	}
-	return errors.Join(s.Delete(ctx, k, driver.DeleteOptions{IfRevision: at}), s.Ping(ctx))
-}
-
 // fails opens a store and wants an error with some words and without the secret.
 func fails(t *testing.T, c minio.Config, kind error, words ...string) {
 	t.Helper()
@@ -149,7 +127,7 @@ func TestOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	works(t, s)
+	objectstest.Works(t, s)
 	if got := s.Capabilities().Backend; got != minio.Backend {
 		t.Errorf("the backend is %q", got)
 	}
@@ -248,7 +226,7 @@ func TestTenants(t *testing.T) {
 			if err != nil {
 				t.Fatalf("tenant %d: %v", i, err)
 			}
-			if err := try(t.Context(), s); err != nil {
+			if err := objectstest.Try(t.Context(), s); err != nil {
 				t.Errorf("tenant %d: %v", i, err)
 			}
 			s.Close()
@@ -271,8 +249,8 @@ func TestVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	works(t, s)
-	works(t, s)
+	objectstest.Works(t, s)
+	objectstest.Works(t, s)
 	if _, err := s.Put(t.Context(), []byte("stays"), []byte("v"), driver.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -290,5 +268,5 @@ func TestVersions(t *testing.T) {
 	if err != nil || len(out.Versions) != 1 || len(out.DeleteMarkers) != 0 {
 		t.Errorf("after compaction: %d versions, %d markers, %v; want one", len(out.Versions), len(out.DeleteMarkers), err)
 	}
-	works(t, s)
+	objectstest.Works(t, s)
 }

@@ -312,3 +312,15 @@ func (s *Store) Describe(ctx context.Context, key []byte) (m Metadata, err error
 	}
 	return m, nil
 }
+
+// Describe is Store.Describe of a store that Open has returned; any other is
+// ErrUnsupported.
+func Describe(ctx context.Context, store driver.Store, key []byte) (Metadata, error) {
+	d, ok := store.(interface {
+		Describe(ctx context.Context, key []byte) (Metadata, error)
+	})
+	if !ok {
+		return Metadata{}, fmt.Errorf("describe: %w: %s has no objects", driver.ErrUnsupported, store.Capabilities().Backend)
+	}
+	return d.Describe(ctx, key)
+}

@@ -39,7 +39,7 @@ var faults = []fault{
 
 // patience is how long a caller waits for what hangs, and histories one of many.
 const (
-	patience  = 400 * time.Millisecond
+	patience  = 250 * time.Millisecond
 	histories = 150 * time.Millisecond
 )
 

@@ -47,7 +47,7 @@ func Conformance(t *testing.T, of Service) {
 		"transactions": func(s driver.Store) driver.Store { return intent.Wrap(s, intent.Options{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			drivertest.Run(t, drivertest.Target{Name: name, Server: of.Server, Emulator: of.Emulator, Operations: 200, Open: func(ctx context.Context, dir string) (driver.Store, error) {
+			drivertest.Run(t, drivertest.Target{Name: name, Server: of.Server, Emulator: of.Emulator, Operations: 100, Open: func(ctx context.Context, dir string) (driver.Store, error) {
 				s, err := of.Open(ctx, of.Address, place(dir))
 				if err != nil {
 					return nil, err
@@ -76,7 +76,7 @@ func Main(m *testing.M, open Opener) {
 	}
 	// Toxiproxy leaves goroutines of connections that were cut while a fault was put on
 	// them.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
+	goleak.VerifyTestMain(runner{m}, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
 }
 
 const (

@@ -240,9 +240,12 @@ func (c Azure) check(r *report) {
 
 // GoogleCloud is Google Cloud Storage.
 type GoogleCloud struct {
-	// ProjectID is the project of the bucket; it is sent along, so that the project is
-	// billed where the bucket asks for that.
+	// ProjectID is the project that the bucket is used for. Errors name it, and with
+	// RequesterPays it is billed.
 	ProjectID string `name:"project_id" required:"true"`
+	// RequesterPays has ProjectID billed for requests, as some buckets ask for. It takes
+	// the right serviceusage.services.use on the project.
+	RequesterPays bool `name:"requester_pays" default:"false"`
 	// Bucket must exist.
 	Bucket string `name:"bucket_name" also:"bucket" required:"true"`
 	// CredentialsPath is a file with a service account's key. Without it and

@@ -234,6 +234,23 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestForeignRevision: a revision of another kind of store is a condition that does not
+// hold, and not none.
+func TestForeignRevision(t *testing.T) {
+	s, k := open(t, &fake{}), []byte("k")
+	defer s.Close()
+	if _, err := s.Put(t.Context(), k, nil, driver.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	at := driver.NumberRevision(1)
+	if _, err := s.Put(t.Context(), k, nil, driver.PutOptions{IfRevision: at}); !errors.Is(err, driver.ErrConflict) {
+		t.Errorf("put: %v", err)
+	}
+	if err := s.Delete(t.Context(), k, driver.DeleteOptions{IfRevision: at}); !errors.Is(err, driver.ErrConflict) {
+		t.Errorf("delete: %v", err)
+	}
+}
+
 // TestUnordered: a service that does not list in order is told.
 func TestUnordered(t *testing.T) {
 	f := &fake{}

@@ -44,6 +44,7 @@ func All() []mutants.Mutant {
 		objects(),
 		protocols(),
 		tables(),
+		objects(),
 	)
 }
 

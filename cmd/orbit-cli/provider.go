@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/orbit-persistence/orbit/bench"
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/all"
@@ -78,7 +77,7 @@ func (f *configFlag) find(spec string) (selected, error) {
 	}
 	name, b, err := c.Provider(spec)
 	if err != nil {
-		return selected{}, bench.Usagef("provider %s: %w", spec, err)
+		return selected{}, usagef("provider %s: %w", spec, err)
 	}
 	return chosen(name, b)
 }
@@ -87,10 +86,10 @@ func (f *configFlag) find(spec string) (selected, error) {
 func local(spec, backend, dir string) (selected, error) {
 	kind, err := config.ParseKind(backend)
 	if err != nil {
-		return selected{}, bench.Usagef("provider %s: %w", spec, err)
+		return selected{}, usagef("provider %s: %w", spec, err)
 	}
 	if dir == "" {
-		return selected{}, bench.Usagef("provider %s: it needs a directory behind the colon", spec)
+		return selected{}, usagef("provider %s: it needs a directory behind the colon", spec)
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return selected{}, err
@@ -122,7 +121,7 @@ func local(spec, backend, dir string) (selected, error) {
 		c.DataDir = dir
 		b = c
 	default:
-		return selected{}, bench.Usagef("provider %s: %s is not local; name it in a configuration, and give that with --config", spec, kind)
+		return selected{}, usagef("provider %s: %s is not local; name it in a configuration, and give that with --config", spec, kind)
 	}
 	return chosen(string(kind)+":"+dir, b)
 }
@@ -132,32 +131,12 @@ func chosen(name string, b config.Backend) (selected, error) {
 	if err != nil {
 		return selected{}, err
 	}
-	s := selected{label: name, config: c, dir: directoryOf(b)}
+	s := selected{label: name, config: c}
+	s.dir, _ = placeOf(b)
 	if !strings.Contains(name, ":") {
 		s.label = string(b.Kind()) + " " + name
 	}
 	return s, nil
-}
-
-// directoryOf returns where a local provider lies.
-func directoryOf(b config.Backend) string {
-	switch c := b.(type) {
-	case config.Memory:
-		if c.DiskBackup != nil {
-			return c.DiskBackup.Path
-		}
-	case config.CowBTree:
-		return c.DataDir
-	case config.LsmTree:
-		return c.DataDir
-	case config.RocksDB:
-		return c.DataDir
-	case config.Pebble:
-		return c.DataDir
-	case config.Flash:
-		return c.DataDir
-	}
-	return ""
 }
 
 // openExisting opens a provider that is to be read: a directory that is not there is no

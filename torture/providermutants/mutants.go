@@ -40,6 +40,7 @@ func All() []mutants.Mutant {
 	return slices.Concat(
 		core(),
 		migrating(),
+		opening(),
 	)
 }
 

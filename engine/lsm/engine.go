@@ -113,6 +113,7 @@ var traits = engine.Traits{
 	Conditional: true,
 	Sequenced:   true,
 	Ingest:      true,
+	Logged:      true,
 }
 
 // Traits implements engine.Engine.

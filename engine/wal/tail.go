@@ -218,3 +218,25 @@ func (t *Tail) Close() error {
 // ID returns the identity of the log, which stays the same across openings once a record
 // was appended.
 func (l *Log) ID() uint64 { return l.id }
+
+// Batches returns the Tail as an engine's LogReader. other tells of a payload whether it
+// is no batch, and whether it is opaque then.
+func (t *Tail) Batches(other func(payload []byte) (is, opaque bool)) engine.LogReader {
+	return batches{t, other}
+}
+
+type batches struct {
+	*Tail
+	other func(payload []byte) (is, opaque bool)
+}
+
+// Read implements engine.LogReader.
+func (b batches) Read(ctx context.Context, each func(engine.LogRecord) error) (last uint64, err error) {
+	return b.Tail.Read(ctx, func(r Record) error {
+		record := engine.LogRecord{Sequence: r.Sequence, Batch: r.Payload}
+		if is, opaque := b.other(r.Payload); is {
+			record.Batch, record.Opaque = nil, opaque
+		}
+		return each(record)
+	})
+}

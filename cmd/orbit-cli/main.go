@@ -17,6 +17,7 @@ import (
 
 // commands are the command line; each command's Run gets what it needs bound.
 type commands struct {
+	Backup      backupCommand       `cmd:"" help:"Back up a provider to a directory or to another provider."`
 	Bench       bench.Command       `cmd:"" help:"Measure the engines side by side and write the comparison table."`
 	BenchLog    logbench.Command    `cmd:"" help:"Measure the log: group commit beside Pebble and RocksDB, buffered commits, replay, a mirror."`
 	BenchTree   enginebench.Tree    `cmd:"" help:"Measure the copy-on-write B+tree against its goals, beside LMDB, bbolt, Pebble and RocksDB."`
@@ -35,6 +36,7 @@ type commands struct {
 	Migrate     migrateCommand      `cmd:"" help:"Copy a provider to another, whatever the two are."`
 	Nodes       nodesCommand        `cmd:"" help:"Print the members of the cluster in any backend."`
 	Put         putCommand          `cmd:"" help:"Put an entry into any backend."`
+	Restore     restoreCommand      `cmd:"" help:"Make a store of a backup, as it was at any point."`
 	Torture     torture.Command     `cmd:"" help:"Crash, kill and corrupt the engines, and prove what survives."`
 	Validate    validateCommand     `cmd:"" help:"Read all that a provider holds, and verify it."`
 }

@@ -131,6 +131,14 @@ func (b *Backup) Failed() error {
 	return b.failed
 }
 
+// NeedsBase reports whether the next base is to be made at once: there is none yet, or
+// the archive has a gap since the newest. It is known once Archive has been called.
+func (b *Backup) NeedsBase() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.gap != ""
+}
+
 // enter takes the lock, unless it is closed.
 func (b *Backup) enter() error {
 	b.mu.Lock()
@@ -539,9 +547,12 @@ func (b *Backup) Prune(ctx context.Context) (removed int, err error) {
 }
 
 func (b *Backup) prune(ctx context.Context) (removed int, err error) {
+	if removed, err = b.place.Sweep(ctx); err != nil {
+		return removed, err
+	}
 	bases, err := Bases(ctx, b.place)
 	if err != nil {
-		return 0, err
+		return removed, err
 	}
 	remove := func(names ...string) error {
 		for _, name := range names {
@@ -633,10 +644,7 @@ func (b *Backup) round(ctx context.Context) {
 
 // due reports whether a base is.
 func (b *Backup) due(ctx context.Context) (bool, error) {
-	b.mu.Lock()
-	gap := b.gap
-	b.mu.Unlock()
-	if gap != "" {
+	if b.NeedsBase() {
 		return true, nil
 	}
 	bases, err := Bases(ctx, b.place)

@@ -751,6 +751,21 @@ func TestPlaces(t *testing.T) {
 				t.Errorf("%d bytes while another is written, %v", len(got), err)
 			}
 			o.Abort()
+			if _, err := place.Create(t.Context(), "a/never ended"); err != nil {
+				t.Fatal(err)
+			}
+			if o, err = place.Create(t.Context(), "a/b/c"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := o.Write([]byte(large)); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := place.Sweep(t.Context()); err != nil || n < 1 {
+				t.Errorf("%d writings were swept, %v", n, err)
+			}
+			if got, err := read("a/b/c"); err != nil || got != large {
+				t.Errorf("%d bytes after the sweep, %v", len(got), err)
+			}
 			if names, err := place.List(t.Context(), "a/"); err != nil || len(names) != 1 || names[0] != "a/b/c" {
 				t.Error(names, err)
 			}
@@ -768,4 +783,3 @@ func TestPlaces(t *testing.T) {
 		})
 	}
 }
-

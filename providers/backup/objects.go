@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/driver"
@@ -226,4 +227,36 @@ func (p inProvider) Remove(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// Sweep implements Place.
+func (p inProvider) Sweep(ctx context.Context) (n int, err error) {
+	var keys [][]byte
+	name, id, writings := "", "", map[string]bool{}
+	for e, err := range p.p.List(ctx, providers.ListOptions{Prefix: []byte(chunkPrefix), KeysOnly: true}) {
+		if err != nil {
+			return 0, fmt.Errorf("sweep %s: %w", p, err)
+		}
+		of, rest, _ := strings.Cut(string(e.Key[len(chunkPrefix):]), "\x00")
+		writing, _, _ := strings.Cut(rest, "/")
+		if of != name || id == "" {
+			h, err := p.head(ctx, of)
+			if err != nil && !errors.Is(err, driver.ErrNotFound) {
+				return 0, err
+			}
+			if name, id = of, h.ID; id == "" {
+				id = "none"
+			}
+		}
+		if writing != id {
+			keys = append(keys, bytes.Clone(e.Key))
+			writings[of+"/"+writing] = true
+		}
+	}
+	for _, key := range keys {
+		if err := p.p.Delete(ctx, key, providers.DeleteOptions{}); err != nil {
+			return 0, fmt.Errorf("sweep %s: %w", p, err)
+		}
+	}
+	return len(writings), nil
 }

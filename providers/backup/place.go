@@ -27,6 +27,9 @@ type Place interface {
 	List(ctx context.Context, prefix string) ([]string, error)
 	// Remove removes an object; one that is not there is no error.
 	Remove(ctx context.Context, name string) error
+	// Sweep removes what is left of objects that were neither committed nor aborted, since
+	// their process was killed, and returns how many there were. Nobody writes meanwhile.
+	Sweep(ctx context.Context) (int, error)
 	// String names the place in messages.
 	String() string
 }
@@ -61,10 +64,11 @@ func (d Dir) Create(_ context.Context, name string) (Object, error) {
 	if err != nil {
 		return nil, vfs.NewError("create", path, -1, err)
 	}
-	return &dirObject{file: f, path: path}, nil
+	return &dirObject{dir: d, file: f, path: path}, nil
 }
 
 type dirObject struct {
+	dir  Dir
 	file *os.File // nil once it is ended
 	path string
 }
@@ -98,7 +102,7 @@ func (o *dirObject) Abort() {
 		return
 	}
 	_ = o.file.Close() // nobody will read it
-	_ = os.Remove(o.path + partial)
+	_ = o.dir.remove(o.path + partial)
 	o.file = nil
 }
 
@@ -135,8 +139,9 @@ func (d Dir) List(_ context.Context, prefix string) (names []string, err error) 
 }
 
 // Remove implements Place. Directories that are empty then go too.
-func (d Dir) Remove(_ context.Context, name string) error {
-	path := d.path(name)
+func (d Dir) Remove(_ context.Context, name string) error { return d.remove(d.path(name)) }
+
+func (d Dir) remove(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return vfs.NewError("remove", path, -1, err)
 	}
@@ -146,4 +151,25 @@ func (d Dir) Remove(_ context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// Sweep implements Place.
+func (d Dir) Sweep(ctx context.Context) (n int, err error) {
+	var left []string
+	err = filepath.WalkDir(string(d), func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && strings.HasSuffix(path, partial) {
+			left = append(left, path)
+		}
+		return errors.Join(err, ctx.Err())
+	})
+	if err != nil {
+		return 0, vfs.NewError("list", string(d), -1, err)
+	}
+	for _, path := range left {
+		if err := d.remove(path); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
 }

@@ -17,6 +17,7 @@ import (
 
 // commands are the command line; each command's Run gets what it needs bound.
 type commands struct {
+	Backup      backupCommand       `cmd:"" help:"Back up a provider to a directory or to another provider."`
 	Bench       bench.Command       `cmd:"" help:"Measure the engines side by side and write the comparison table."`
 	BenchLSM    enginebench.LSM     `cmd:"" name:"bench-lsm" help:"Measure the LSM-tree against its goals, beside Pebble and RocksDB."`
 	BenchLog    logbench.Command    `cmd:"" help:"Measure the log: group commit beside Pebble and RocksDB, buffered commits, replay, a mirror."`
@@ -35,6 +36,7 @@ type commands struct {
 	Migrate     migrateCommand      `cmd:"" help:"Copy a provider to another, whatever the two are."`
 	Nodes       nodesCommand        `cmd:"" help:"Print the members of the cluster in any backend."`
 	Put         putCommand          `cmd:"" help:"Put an entry into any backend."`
+	Restore     restoreCommand      `cmd:"" help:"Make a store of a backup, as it was at any point."`
 	Serve       serveCommand        `cmd:"" help:"Hold the stores of the seven protocols open, and serve health and metrics over HTTP."`
 	Torture     torture.Command     `cmd:"" help:"Crash, kill and corrupt the engines, and prove what survives."`
 	Validate    validateCommand     `cmd:"" help:"Read all that a provider holds, and verify it."`

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"time"
 
-	"github.com/orbit-persistence/orbit/bench"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/migrate"
 )
@@ -46,9 +45,6 @@ Examples:
 
 // Run migrates.
 func (c *migrateCommand) Run(ctx context.Context) error {
-	if c.BatchSize < 1 {
-		return bench.Usagef("--batch-size %d: at least 1", c.BatchSize)
-	}
 	var r migrate.Result
 	return c.run(ctx, "run the same command again to go on", func(ctx context.Context) (any, error) {
 		var err error
@@ -77,6 +73,9 @@ func printResult(w io.Writer, r *migrate.Result) {
 }
 
 func (c *migrateCommand) migrate(ctx context.Context) (r migrate.Result, err error) {
+	if c.BatchSize < 1 {
+		return r, usagef("--batch-size %d: at least 1", c.BatchSize)
+	}
 	from, err := c.find(c.From)
 	if err != nil {
 		return r, err
@@ -86,7 +85,7 @@ func (c *migrateCommand) migrate(ctx context.Context) (r migrate.Result, err err
 		return r, err
 	}
 	if from.dir != "" && from.dir == to.dir {
-		return r, bench.Usagef("--from and --to are both in %s", from.dir)
+		return r, usagef("--from and --to are both in %s", from.dir)
 	}
 	source, err := from.openExisting(ctx)
 	if err != nil {
@@ -146,7 +145,7 @@ Examples:
 // Run exports.
 func (c *exportCommand) Run(ctx context.Context) error {
 	if c.Output == "-" && c.JSON {
-		return bench.Usagef("--output - and --json both write to standard output")
+		return usagef("--output - and --json both write to standard output")
 	}
 	var t migrate.Tally
 	return c.run(ctx, "", func(ctx context.Context) (any, error) {
@@ -212,9 +211,6 @@ Examples:
 
 // Run imports.
 func (c *importCommand) Run(ctx context.Context) error {
-	if c.BatchSize < 1 {
-		return bench.Usagef("--batch-size %d: at least 1", c.BatchSize)
-	}
 	var r migrate.Result
 	return c.run(ctx, "run the same command again to go on", func(ctx context.Context) (any, error) {
 		var err error
@@ -227,6 +223,9 @@ func (c *importCommand) Run(ctx context.Context) error {
 }
 
 func (c *importCommand) read(ctx context.Context) (r migrate.Result, err error) {
+	if c.BatchSize < 1 {
+		return r, usagef("--batch-size %d: at least 1", c.BatchSize)
+	}
 	if _, err := os.Stat(c.Input); err != nil { // before a store is made
 		return r, fmt.Errorf("import: %w", err)
 	}
@@ -271,11 +270,11 @@ Examples:
 
 // Run validates.
 func (c *validateCommand) Run(ctx context.Context) error {
-	if c.Input != "" && c.Against != "" {
-		return bench.Usagef("--input and --against: choose one")
-	}
 	var r migrate.Report
 	return c.run(ctx, "", func(ctx context.Context) (any, error) {
+		if c.Input != "" && c.Against != "" {
+			return r, usagef("--input and --against: choose one")
+		}
 		err := c.with(ctx, &c.outputFlags, func(ctx context.Context, p *providers.Provider, report func(migrate.Progress)) (err error) {
 			if r, err = migrate.Validate(ctx, p, report); err == nil {
 				err = c.compare(ctx, p, &r, report)

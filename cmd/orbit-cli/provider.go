@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/orbit-persistence/orbit/bench"
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/all"
@@ -61,8 +60,9 @@ func (f *backendFlags) spec() string {
 // selected is a provider that a command was told of.
 type selected struct {
 	// label names it in the records of migrations.
-	label  string
-	config providers.Config
+	label   string
+	config  providers.Config
+	backend config.Backend
 	// dir is where a local one lies, "" for others.
 	dir string
 }
@@ -78,7 +78,7 @@ func (f *configFlag) find(spec string) (selected, error) {
 	}
 	name, b, err := c.Provider(spec)
 	if err != nil {
-		return selected{}, bench.Usagef("provider %s: %w", spec, err)
+		return selected{}, usagef("provider %s: %w", spec, err)
 	}
 	return chosen(name, b)
 }
@@ -87,10 +87,10 @@ func (f *configFlag) find(spec string) (selected, error) {
 func local(spec, backend, dir string) (selected, error) {
 	kind, err := config.ParseKind(backend)
 	if err != nil {
-		return selected{}, bench.Usagef("provider %s: %w", spec, err)
+		return selected{}, usagef("provider %s: %w", spec, err)
 	}
 	if dir == "" {
-		return selected{}, bench.Usagef("provider %s: it needs a directory behind the colon", spec)
+		return selected{}, usagef("provider %s: it needs a directory behind the colon", spec)
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return selected{}, err
@@ -132,6 +132,48 @@ func lyingIn(kind config.Kind, dir string) config.Backend {
 		return c
 	}
 	return nil
+	b := defaultOf(kind)
+	if kind == config.KindMemory {
+		b = config.Default[config.Memory]()
+	}
+	if b, ok := moved(b, dir); ok {
+		return chosen(string(kind)+":"+dir, b)
+	}
+	return selected{}, usagef("provider %s: %s is not local; name it in a configuration, and give that with --config", spec, kind)
+}
+
+// moved returns a local backend's configuration for another directory.
+func moved(b config.Backend, dir string) (config.Backend, bool) {
+	switch c := b.(type) {
+	case config.Memory:
+		c.DiskBackup = &config.DiskBackup{Path: dir, SyncInterval: engineDefaultSync, Compression: config.NoCompression}
+		return c, true
+	case config.CowBTree:
+		c.DataDir = dir
+		return c, true
+	case config.LsmTree:
+		c.DataDir = dir
+		return c, true
+	case config.RocksDB:
+		c.DataDir = dir
+		return c, true
+	case config.Pebble:
+		c.DataDir = dir
+		return c, true
+	case config.Flash:
+		c.DataDir = dir
+		return c, true
+	}
+	return nil, false
+}
+
+// at returns the same provider in another directory.
+func (s selected) at(dir string) (selected, error) {
+	b, ok := moved(s.backend, dir)
+	if !ok {
+		return selected{}, usagef("%s does not lie in a directory", s.label)
+	}
+	return chosen(s.label, b)
 }
 
 func chosen(name string, b config.Backend) (selected, error) {
@@ -139,7 +181,9 @@ func chosen(name string, b config.Backend) (selected, error) {
 	if err != nil {
 		return selected{}, err
 	}
-	s := selected{label: name, config: c, dir: directoryOf(b)}
+	c.ExpireInterval = -1 // a command does what it is asked for, and nothing beside it
+	s := selected{label: name, config: c, backend: b}
+	s.dir, _ = placeOf(b)
 	if !strings.Contains(name, ":") {
 		s.label = string(b.Kind()) + " " + name
 	}

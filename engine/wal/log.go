@@ -74,6 +74,8 @@ type Log struct {
 	free     []slot
 	making   bool // a slot, without mu
 
+	tails []*Tail // who read the log while it is written
+
 	failed  error
 	closed  bool
 	written bool // since Open

@@ -301,7 +301,8 @@ func (l *Log) newSalt(s *segment) uint64 {
 }
 
 // Release tells that the records up to sequence are durable elsewhere. The space
-// of segments that hold no others is used again, or given back.
+// of segments that hold no others, and none that a Tail keeps, is used again, or given
+// back.
 func (l *Log) Release(sequence uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -311,6 +312,7 @@ func (l *Log) Release(sequence uint64) error {
 	if l.failed != nil {
 		return fmt.Errorf("release log %s: %w", l.name(), l.failed)
 	}
+	sequence = l.releasable(sequence)
 	n := 0
 	for n+1 < len(l.segments) && l.segments[n+1].first <= sequence+1 && !l.segments[n].busy {
 		n++

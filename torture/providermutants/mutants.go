@@ -45,6 +45,8 @@ func All() []mutants.Mutant {
 		protocols(),
 		tables(),
 		objects(),
+		migrating(),
+		opening(),
 	)
 }
 

@@ -166,6 +166,7 @@ func (l *Log) flush() error {
 		l.endGroup()
 		b := &batch{extents: l.queue, dirty: l.dirty}
 		l.queue, l.dirty = nil, nil
+		l.writing = b.extents
 		upto := l.last
 		l.sealed = upto
 		if len(b.extents) == 0 && len(b.dirty) == 0 {
@@ -199,6 +200,8 @@ func (l *Log) flush() error {
 		if l.failed != nil {
 			break
 		}
+		l.writing = nil
+		l.noteWritten()
 		l.recycle(b)
 		if l.reform {
 			continue

@@ -155,6 +155,7 @@ func (l *Log) toCache() {
 	l.queue = nil
 	l.stagedAt += int64(len(l.staged))
 	l.staged = l.staged[:0]
+	l.noteWritten()
 	l.cached, l.cachedFor = true, cachedFlushes
 }
 

@@ -32,6 +32,12 @@ type Options struct {
 	// Flush is how flushed commits reach the device; Probe, the zero value, finds
 	// out what is fastest here.
 	Flush FlushMethod
+	// Retain, unless nil, makes the log keep each segment for what is in it until Free
+	// gives it back. Open asks it, of each segment that replay does not need, whether it
+	// is kept, by number.
+	Retain func(number uint64) bool
+	// SpareSlots is how many free slots are kept; 0 for 2.
+	SpareSlots int
 	// Inline makes the same calls do the same I/O, as a simulated disk needs: the
 	// log has no goroutines, does not probe (Probe is then Direct where that can be
 	// had), and takes its identity from the name of its directory.
@@ -42,6 +48,8 @@ type Options struct {
 const MaxSinks = 16
 
 const (
+	defaultSpareSlots = 2
+
 	defaultSegment  = 64 << 20
 	firstSegment    = 1 << 20
 	defaultDeadline = 10 * time.Second
@@ -97,6 +105,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.SegmentBytes <= 0 {
 		o.SegmentBytes = defaultSegment
+	}
+	if o.SpareSlots <= 0 {
+		o.SpareSlots = defaultSpareSlots
 	}
 	o.SegmentBytes = max(roundUp(o.SegmentBytes, headBytes), 2*headBytes)
 	return o, nil

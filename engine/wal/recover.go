@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -35,6 +36,8 @@ func Open(ctx context.Context, o Options, after uint64, replay func(Record) erro
 	l := &Log{fs: o.FS, options: o, generation: 1, unit: leastUnit}
 	l.settled = sync.NewCond(&l.mu)
 	l.next = l.newGroup()
+	l.retained = make(map[uint64]slot)
+	l.unwritten.Store(math.MaxUint64)
 	for _, dir := range o.Sinks {
 		l.sinks = append(l.sinks, &sink{dir: dir})
 	}
@@ -538,6 +541,10 @@ func (r *recovery) collect() error {
 	}
 	for _, s := range r.chain {
 		delete(counts, s.id)
+	}
+	for _, s := range r.kept() {
+		delete(counts, s.id)
+		r.retained[s.number] = slot{id: s.id, bytes: s.bytes, dirty: true}
 	}
 	ids := make([]int, 0, len(counts))
 	for id := range counts {

@@ -242,6 +242,8 @@ func (l *Log) rotate(n int) error {
 	l.stagedAt, l.end = 0, headBytes
 	if l.cached {
 		l.store()
+	} else {
+		l.noteStaged()
 	}
 	l.kick()
 	return l.failed
@@ -301,7 +303,8 @@ func (l *Log) newSalt(s *segment) uint64 {
 }
 
 // Release tells that the records up to sequence are durable elsewhere. The space
-// of segments that hold no others is used again, or given back.
+// of segments that hold no others is used again, or given back; with Options.Retain
+// it waits for Free.
 func (l *Log) Release(sequence uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -320,6 +323,10 @@ func (l *Log) Release(sequence uint64) error {
 		l.unqueue(s)
 		l.closeSegment(s)
 		s.slot.dirty = dirty
+		if l.options.Retain != nil {
+			l.retained[s.number] = s.slot
+			continue
+		}
 		l.free = append(l.free, s.slot)
 	}
 	l.segments = append(l.segments[:0], l.segments[n:]...)
@@ -328,9 +335,6 @@ func (l *Log) Release(sequence uint64) error {
 	}
 	return nil
 }
-
-// spareSlots is how many free slots are kept.
-const spareSlots = 2
 
 // trim removes all but the largest free slots, and first of all those that one
 // large record had for itself. Under mu.
@@ -341,7 +345,7 @@ func (l *Log) trim() error {
 		}
 		return s.bytes
 	}
-	for len(l.free) > spareSlots {
+	for len(l.free) > l.options.SpareSlots {
 		least := 0
 		for i, s := range l.free {
 			if use(s) < use(l.free[least]) {

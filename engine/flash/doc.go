@@ -1,0 +1,2 @@
+// Package flash is a log-structured store.
+package flash

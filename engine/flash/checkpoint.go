@@ -273,7 +273,7 @@ func (e *Engine) checkpointLocked(ctx context.Context) error {
 
 // pathFailed says what becomes of an error of writing to a path.
 func (e *Engine) pathFailed(ctx context.Context, p *path, err error) error {
-	if ctx.Err() != nil || errors.Is(err, engine.ErrNoSpace) {
+	if ctx.Err() != nil || harmless(err) {
 		return err
 	}
 	e.mu.Lock()
@@ -328,9 +328,17 @@ func (e *Engine) writeIndex(ctx context.Context, p *path, h header, s *summary, 
 	return w.at, nil
 }
 
-// flushError marks a failed flush: whatever its cause, which it hides, it is no full
-// disk after which all is as before.
+// flushError marks a failed flush: whatever its cause, what should have become durable
+// may be gone.
 type flushError struct{ error }
+
+func (e flushError) Unwrap() error { return e.error }
+
+// harmless reports whether err is one after which all is as before.
+func harmless(err error) bool {
+	var flush flushError
+	return errors.Is(err, engine.ErrNoSpace) && !errors.As(err, &flush)
+}
 
 // readIndex reads the checkpoint of a path.
 func readIndex(ctx context.Context, fsys vfs.FS, dir string, inline bool) (h header, s summary, t *tree, size int64, err error) {

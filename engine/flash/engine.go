@@ -141,7 +141,7 @@ func (e *Engine) checkpointAtClose() error {
 	if idle {
 		return nil
 	}
-	if err := e.checkpoint(context.Background()); err != nil && !errors.Is(err, engine.ErrNoSpace) {
+	if err := e.checkpoint(context.Background()); err != nil && !harmless(err) {
 		return err
 	}
 	return nil

@@ -116,6 +116,15 @@ func (e *Engine) recover(ctx context.Context) error {
 	if int(h.paths) != len(e.paths) {
 		return fmt.Errorf("%w: the store has %d paths, and %d are named", engine.ErrInvalid, h.paths, len(e.paths))
 	}
+	e.take(h, s, t, size)
+	if e.log, err = wal.Open(ctx, e.logOptions(), h.sequence, e.replay); err != nil {
+		return err
+	}
+	return e.settle()
+}
+
+// take begins with what a checkpoint has.
+func (e *Engine) take(h header, s summary, t *tree, size int64) {
 	e.id, e.index = h.store, t
 	e.applied, e.checkpointed, e.checkpointSize, e.checkpointKeys = h.sequence, h.sequence, size, int64(h.entries)
 	e.visible.Store(h.commit)
@@ -128,10 +137,6 @@ func (e *Engine) recover(ctx context.Context) error {
 		e.segments[seg.id] = seg
 		e.live += g.live
 	}
-	if e.log, err = wal.Open(ctx, e.logOptions(), h.sequence, e.replay); err != nil {
-		return err
-	}
-	return e.settle()
 }
 
 func (e *Engine) logOptions() wal.Options {

@@ -77,6 +77,12 @@ func Standard() []target.Engine {
 					FS: fsys, Inline: true, CacheBytes: -1, SegmentBytes: 16 << 10, CheckpointBytes: 2 << 10,
 				})
 			},
+			OpenOnPaths: func(fsys vfs.FS, dirs []string) (engine.Engine, error) {
+				return flash.Open(context.Background(), target.PathsHome, flash.Options{
+					FS: fsys, Inline: true, CacheBytes: -1, SegmentBytes: 16 << 10, CheckpointBytes: 2 << 10,
+					Paths: dirs, Force: true,
+				})
+			},
 		},
 		{
 			Name: "memory",

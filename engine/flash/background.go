@@ -58,6 +58,22 @@ func (e *Engine) start() {
 			timer.Reset(retryAfter)
 		}
 	})
+	if len(e.paths) == 1 {
+		return
+	}
+	b.done.Go(func() {
+		timer := time.NewTimer(0)
+		defer timer.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-timer.C:
+			}
+			_ = e.resync(ctx) // Paths tells of what goes wrong; it is tried again
+			timer.Reset(retryAfter)
+		}
+	})
 }
 
 // work does what is due, or has it done.
@@ -79,6 +95,9 @@ func (e *Engine) due() bool {
 	if e.failed != nil {
 		return false
 	}
+	if e.options.Inline && len(e.present()) < len(e.paths) {
+		return true
+	}
 	return e.checkpointDue() || e.mayFree || e.excess() > 0 && !e.stuck
 }
 
@@ -93,6 +112,9 @@ func (e *Engine) checkpointDue() bool {
 // maintain does all that is due.
 func (e *Engine) maintain(ctx context.Context) {
 	var err error
+	if e.options.Inline {
+		_ = e.resync(ctx) // as in the background
+	}
 	e.mu.Lock()
 	checkpoint := e.failed == nil && e.checkpointDue()
 	e.mu.Unlock()

@@ -39,6 +39,7 @@ type header struct {
 	commit   uint64 // the newest commit in it
 	entries  uint64
 	paths    uint32 // of the store
+	path     uint32 // the one that the file is in
 }
 
 func (h header) encode() []byte {
@@ -49,6 +50,7 @@ func (h header) encode() []byte {
 	for i, v := range [...]uint64{h.store, h.sequence, h.commit, h.entries} {
 		binary.LittleEndian.PutUint64(b[16+8*i:], v)
 	}
+	binary.LittleEndian.PutUint32(b[48:], h.path)
 	binary.LittleEndian.PutUint32(b[indexHeader-4:], checksum.Of(b[:indexHeader-4]))
 	return b
 }
@@ -60,7 +62,7 @@ func decodeHeader(b []byte) (h header, err error) {
 	case binary.LittleEndian.Uint32(b[8:]) != formatVersion:
 		return h, fmt.Errorf("%w: format version %d; this program reads %d", engine.ErrUnsupported, binary.LittleEndian.Uint32(b[8:]), formatVersion)
 	}
-	h.paths = binary.LittleEndian.Uint32(b[12:])
+	h.paths, h.path = binary.LittleEndian.Uint32(b[12:]), binary.LittleEndian.Uint32(b[48:])
 	for i, v := range [...]*uint64{&h.store, &h.sequence, &h.commit, &h.entries} {
 		*v = binary.LittleEndian.Uint64(b[16+8*i:])
 	}
@@ -248,16 +250,20 @@ func (e *Engine) checkpointLocked(ctx context.Context) error {
 		return e.judge(err)
 	}
 	var size int64
-	for _, p := range e.paths {
-		if p.away.Load() {
-			continue
-		}
+	for _, p := range e.present() {
 		n, err := e.writeIndex(ctx, p, h, s, state)
 		if err != nil {
-			return fmt.Errorf("checkpoint: %w", e.pathFailed(ctx, p, err))
+			if err = e.pathFailed(ctx, p, err); err != nil {
+				return fmt.Errorf("checkpoint: %w", err)
+			}
+			continue
 		}
 		size = n
 		e.counters.checkpointBytes.Add(uint64(n))
+	}
+	// A path that was lost meanwhile is one of a lower generation, before the log forgets.
+	if err := e.log.Sync(); err != nil {
+		return e.judge(err)
 	}
 	if err := e.log.Release(at); err != nil {
 		return e.judge(err)
@@ -271,10 +277,14 @@ func (e *Engine) checkpointLocked(ctx context.Context) error {
 	return nil
 }
 
-// pathFailed says what becomes of an error of writing to a path.
+// pathFailed says what becomes of an error of writing to a path: nil if the store goes on
+// without it.
 func (e *Engine) pathFailed(ctx context.Context, p *path, err error) error {
 	if ctx.Err() != nil || harmless(err) {
 		return err
+	}
+	if e.log.Lose(p.index, err); p.away.Load() {
+		return nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -301,31 +311,41 @@ func (e *Engine) summarize(state *root) (header, *summary) {
 
 // writeIndex writes a checkpoint to a path, in the place of the one before.
 func (e *Engine) writeIndex(ctx context.Context, p *path, h header, s *summary, state *root) (int64, error) {
-	temp := filepath.Join(p.dir, indexTemp)
-	f, err := e.fs.Open(temp, vfs.Create|vfs.Truncate)
+	h.path = uint32(p.index)
+	return replaceIndex(e.fs, p.dir, func(f vfs.File) (int64, error) {
+		w := indexWriter{header: h, f: f}
+		err := w.write(ctx, s, state)
+		return w.at, err
+	})
+}
+
+// replaceIndex puts a file that write writes in the place of the checkpoint in a
+// directory, and returns its size.
+func replaceIndex(fsys vfs.FS, dir string, write func(f vfs.File) (int64, error)) (size int64, err error) {
+	temp := filepath.Join(dir, indexTemp)
+	f, err := fsys.Open(temp, vfs.Create|vfs.Truncate)
 	if err != nil {
 		return 0, err
 	}
-	w := indexWriter{header: h, f: f}
-	err = w.write(ctx, s, state)
+	size, err = write(f)
 	if err == nil {
 		if err = f.Sync(); err != nil {
 			err = flushError{err}
 		}
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = e.fs.Rename(temp, filepath.Join(p.dir, indexName))
+		err = fsys.Rename(temp, filepath.Join(dir, indexName))
 	}
 	if err != nil {
-		if gone := e.fs.Remove(temp); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+		if gone := fsys.Remove(temp); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
 			err = errors.Join(err, gone)
 		}
 		return 0, err
 	}
-	if err := e.fs.SyncDir(p.dir); err != nil {
+	if err := fsys.SyncDir(dir); err != nil {
 		return 0, flushError{err}
 	}
-	return w.at, nil
+	return size, nil
 }
 
 // flushError marks a failed flush: whatever its cause, what should have become durable

@@ -82,10 +82,7 @@ func (e *Engine) cleanOnce(ctx context.Context, all bool, number uint64) (bool, 
 func (e *Engine) clean(ctx context.Context, s *segment) error {
 	m := moving{e: e, ctx: ctx, s: s, payload: []byte{recordOther, recordMoves}}
 	var failed error
-	for _, p := range e.paths {
-		if p.away.Load() {
-			continue
-		}
+	for _, p := range e.present() {
 		data, err := e.readSegment(ctx, p, s)
 		if err == nil {
 			err = wal.ScanSegment(data, s.slot, s.number, m.record)

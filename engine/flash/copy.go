@@ -48,7 +48,8 @@ func (e *Engine) copyTo(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	to := newEngine(o)
-	to.id, to.buffered = e.id, e.buffered
+	to.id = e.id
+	to.buffered.Store(e.buffered.Load())
 	e.lockCommits()
 	state, at := e.hold()
 	to.visible.Store(e.visible.Load())
@@ -63,7 +64,7 @@ func (e *Engine) copyTo(ctx context.Context, dir string) (err error) {
 		e.mu.Unlock()
 	}()
 	defer func() { err = errors.Join(err, to.letGo()) }()
-	if err := to.lock(to.paths[0]); err != nil {
+	if err := to.paths[0].acquire(e.fs); err != nil {
 		return err
 	}
 	if to.cache, err = newCache(-1); err != nil {

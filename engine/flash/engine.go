@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 
@@ -21,9 +20,8 @@ type Engine struct {
 	fs      vfs.FS
 	id      uint64 // of the store
 	// buffered: there is no direct I/O, and Options.PageCache allows for that.
-	buffered bool
+	buffered atomic.Bool
 	log      *wal.Log
-	locks    []io.Closer
 	paths    []*path
 	cache    *cache
 	life     lifetime.Lifetime
@@ -84,12 +82,13 @@ type Engine struct {
 
 // counters are what Metrics tells.
 type counters struct {
-	applied, moved, checkpointBytes   atomic.Uint64
-	reads, readBytes                  atomic.Uint64
-	checkpoints, cleaned, freed       atomic.Uint64
-	stalls                            atomic.Uint64
-	stallTime                         atomic.Int64
-	repaired, hedged, damaged, missed atomic.Uint64
+	applied, moved, checkpointBytes atomic.Uint64
+	reads, readBytes                atomic.Uint64
+	checkpoints, cleaned, freed     atomic.Uint64
+	stalls                          atomic.Uint64
+	stallTime                       atomic.Int64
+	repaired, hedged, damaged       atomic.Uint64
+	resyncs, resynced               atomic.Uint64
 }
 
 var traits = engine.Traits{
@@ -163,8 +162,8 @@ func (e *Engine) letGo() error {
 	if e.cache != nil {
 		errs = append(errs, e.cache.release())
 	}
-	for _, l := range e.locks {
-		errs = append(errs, l.Close())
+	for _, p := range e.paths {
+		errs = append(errs, p.giveUp())
 	}
 	return errors.Join(errs...)
 }

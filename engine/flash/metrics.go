@@ -46,7 +46,7 @@ func (e *Engine) Metrics() engine.Metrics {
 	}
 	log := e.log.Stats()
 	direct := 1.0
-	if e.buffered {
+	if e.buffered.Load() {
 		direct = 0
 	}
 	fill := 1.0

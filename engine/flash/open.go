@@ -45,82 +45,194 @@ func newEngine(o Options) *Engine {
 	return e
 }
 
-// lock makes the directory of a path, and keeps others out of it.
-func (e *Engine) lock(p *path) error {
-	if err := vfs.MakeDir(e.fs, p.dir); err != nil {
-		return err
-	}
-	l, err := e.fs.Lock(p.dir)
-	if err == nil {
-		e.locks = append(e.locks, l)
-	}
-	return err
-}
-
+// open finds the store, or makes it.
 func (e *Engine) open(ctx context.Context) error {
-	for _, p := range e.paths {
-		if err := e.lock(p); err != nil {
-			return err
-		}
-	}
 	var err error
 	if e.cache, err = newCache(e.options.CacheBytes); err != nil {
 		return err
 	}
-	if err := e.findDirect(); err != nil {
+	there, err := e.look()
+	if err != nil {
 		return err
+	}
+	if !there {
+		return e.begin(ctx)
 	}
 	return e.recover(ctx)
 }
 
-// findDirect finds out whether there is direct I/O.
-func (e *Engine) findDirect() error {
+// look takes the paths that are there, and reports whether there is a store in one of
+// them.
+func (e *Engine) look() (there bool, err error) {
 	for _, p := range e.paths {
-		name := filepath.Join(p.dir, indexTemp)
-		f, err := e.fs.Open(name, vfs.Create|vfs.Direct)
-		if errors.Is(err, engine.ErrUnsupported) {
-			if !e.options.PageCache {
-				return fmt.Errorf("%w; choose another file system for %s, or set PageCache to go without", err, p.dir)
+		_, err := e.fs.Stat(filepath.Join(p.dir, indexName))
+		there = there || err == nil
+	}
+	for _, p := range e.paths {
+		if !there || len(e.paths) == 1 {
+			// Where there is a store elsewhere, a directory that is missing may be of a
+			// device that is not mounted.
+			if err := vfs.MakeDir(e.fs, p.dir); err != nil {
+				return there, err
 			}
-			e.buffered = true
-			err = nil
-		} else if err == nil {
-			if a := f.Alignment(); a.Offset > e.options.BlockBytes || a.Memory > memoryAlign {
-				err = fmt.Errorf("%w: direct I/O in %s is of %d bytes, at multiples of %d in memory, and BlockBytes is %d", engine.ErrInvalid, p.dir, a.Offset, a.Memory, e.options.BlockBytes)
-			}
-			err = errors.Join(err, f.Close())
 		}
-		if gone := e.fs.Remove(name); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
-			err = errors.Join(err, gone)
+		err := p.acquire(e.fs)
+		if err == nil {
+			err = e.tryDirect(p)
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+		case errors.Is(err, engine.ErrLocked), errors.Is(err, engine.ErrUnsupported), errors.Is(err, engine.ErrInvalid), !there, len(e.paths) == 1:
+			return there, err
+		default:
+			p.leave(err)
+		}
+	}
+	return there, nil
+}
+
+// tryDirect finds out whether there is direct I/O in a path.
+func (e *Engine) tryDirect(p *path) error {
+	name := filepath.Join(p.dir, indexTemp)
+	f, err := e.fs.Open(name, vfs.Create|vfs.Direct)
+	if errors.Is(err, engine.ErrUnsupported) {
+		if !e.options.PageCache {
+			return fmt.Errorf("%w; choose another file system for %s, or set PageCache to go without", err, p.dir)
+		}
+		e.buffered.Store(true)
+		err = nil
+	} else if err == nil {
+		if a := f.Alignment(); a.Offset > e.options.BlockBytes || a.Memory > memoryAlign {
+			err = fmt.Errorf("%w: direct I/O in %s is of %d bytes, at multiples of %d in memory, and BlockBytes is %d", engine.ErrInvalid, p.dir, a.Offset, a.Memory, e.options.BlockBytes)
+		}
+		err = errors.Join(err, f.Close())
+	}
+	if gone := e.fs.Remove(name); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return err
+}
+
+// begin makes an empty store in all paths, and opens it. It is there once one has an
+// index.
+func (e *Engine) begin(ctx context.Context) error {
+	id := e.newID(e.paths[0].dir)
+	for _, p := range e.paths {
+		if err := e.checkEmpty(p); err != nil {
 			return err
+		}
+	}
+	for _, p := range e.paths {
+		h := header{store: id, paths: uint32(len(e.paths))}
+		if _, err := e.writeIndex(ctx, p, h, &summary{nextFamily: 1}, &root{}); err != nil {
+			return err
+		}
+	}
+	return e.recover(ctx)
+}
+
+// checkEmpty is an error if there is something in a path that is not of a new store.
+func (e *Engine) checkEmpty(p *path) error {
+	names, err := e.fs.List(p.dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		switch {
+		case name == vfs.LockName || name == indexTemp || name == "lost+found":
+		case strings.HasSuffix(name, ".wal"):
+			return fmt.Errorf("%w: %s has a log, but no %s; restore that from a backup", engine.ErrCorrupt, p.dir, indexName)
+		default:
+			return fmt.Errorf("%w: %s has no %s, and %s, which is not of a store; choose an empty directory", engine.ErrInvalid, p.dir, indexName, name)
 		}
 	}
 	return nil
 }
 
-// recover reads the last checkpoint of the index, and replays the log behind it.
+// checkpointOf is the checkpoint that was read from a path.
+type checkpointOf struct {
+	header
+	summary summary
+	tree    *tree
+	size    int64
+}
+
+// recover reads the newest checkpoint of the index in a path that is up to date, and
+// replays the log behind it. Other paths are brought level later.
 func (e *Engine) recover(ctx context.Context) error {
-	p := e.paths[0]
-	h, s, t, size, err := readIndex(ctx, e.fs, p.dir, e.options.Inline)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := e.create(ctx, p); err != nil {
-			return err
-		}
-		h, s, t, size, err = readIndex(ctx, e.fs, p.dir, e.options.Inline)
-	}
+	o := e.logOptions()
+	states, err := wal.Survey(ctx, o)
 	if err != nil {
 		return err
 	}
-	if int(h.paths) != len(e.paths) {
-		return fmt.Errorf("%w: the store has %d paths, and %d are named", engine.ErrInvalid, h.paths, len(e.paths))
+	begun := false
+	for _, s := range states {
+		begun = begun || s.Current
 	}
-	e.take(h, s, t, size)
-	if e.log, err = wal.Open(ctx, e.logOptions(), h.sequence, e.replay); err != nil {
+	var best *checkpointOf
+	var unread []error
+	var stale bool // a path that counts has not the checkpoint that is taken
+	for i, p := range e.paths {
+		if p.away.Load() || begun && !states[i].Current {
+			continue
+		}
+		c := &checkpointOf{}
+		c.header, c.summary, c.tree, c.size, err = readIndex(ctx, e.fs, p.dir, e.options.Inline)
+		switch {
+		case errors.Is(err, engine.ErrUnsupported) || ctx.Err() != nil:
+			return err
+		case err != nil:
+			unread = append(unread, err)
+			continue
+		case int(c.paths) != len(e.paths):
+			return fmt.Errorf("%w: the store has %d paths, and %d are named", engine.ErrInvalid, c.paths, len(e.paths))
+		case int(c.path) != i:
+			return fmt.Errorf("%w: %s is path %d of the store, and is named as path %d", engine.ErrInvalid, p.dir, c.path+1, i+1)
+		case best != nil && best.store != c.store:
+			return fmt.Errorf("%w: %s is of store %016x, and not of %016x", engine.ErrInvalid, p.dir, c.store, best.store)
+		}
+		stale = stale || best != nil && best.sequence != c.sequence
+		if best == nil || c.sequence > best.sequence {
+			best = c
+		}
+	}
+	if best == nil {
+		return errors.Join(append(unread, e.missing(states))...)
+	}
+	e.take(best.header, best.summary, best.tree, best.size)
+	if e.log, err = wal.Open(ctx, o, best.sequence, e.replay); err != nil {
 		return err
 	}
-	return e.settle()
+	lost := e.log.Stats().Lost
+	for _, p := range e.paths {
+		if cause := lost[p.dir]; cause != nil {
+			p.leave(cause)
+		} else if p.away.Load() {
+			e.log.Lose(p.index, p.cause) // the log has not noticed what the store has
+		}
+	}
+	if err := e.settle(); err != nil {
+		return err
+	}
+	if e.options.Inline {
+		if err := e.resync(ctx); err != nil && ctx.Err() != nil {
+			return err
+		}
+	}
+	if stale || len(unread) > 0 {
+		return e.checkpoint(ctx)
+	}
+	return nil
+}
+
+// missing says which path would have to be there.
+func (e *Engine) missing(states []wal.SinkState) error {
+	for i, p := range e.paths {
+		if p.away.Load() && states[i].Counted {
+			return fmt.Errorf("%s is missing: %w", p.dir, p.cause)
+		}
+	}
+	return nil
 }
 
 // take begins with what a checkpoint has.
@@ -141,7 +253,8 @@ func (e *Engine) take(h header, s summary, t *tree, size int64) {
 
 func (e *Engine) logOptions() wal.Options {
 	o := wal.Options{
-		FS: e.fs, SegmentBytes: e.options.SegmentBytes, SinkTimeout: e.options.Timeout, Inline: e.options.Inline, SpareSlots: 2 * slackSegments,
+		FS: e.fs, AllowMissing: e.options.Force, Rejoin: len(e.paths) > 1, OnLost: func(i int, cause error) { e.paths[i].leave(cause) },
+		SegmentBytes: e.options.SegmentBytes, SinkTimeout: e.options.Timeout, Inline: e.options.Inline, SpareSlots: 2 * slackSegments,
 		Retain: func(number uint64) bool {
 			s := e.segments[uint32(number)]
 			return s != nil && s.number == number
@@ -187,26 +300,6 @@ func (e *Engine) settle() error {
 		}
 	}
 	return nil
-}
-
-// create makes an empty store: it is there once it has an index.
-func (e *Engine) create(ctx context.Context, p *path) error {
-	names, err := e.fs.List(p.dir)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		switch {
-		case name == vfs.LockName || name == indexTemp || name == "lost+found":
-		case strings.HasSuffix(name, ".wal"):
-			return fmt.Errorf("%w: %s has a log, but no %s; restore that from a backup", engine.ErrCorrupt, p.dir, indexName)
-		default:
-			return fmt.Errorf("%w: %s has no %s, and %s, which is not of a store; choose an empty directory", engine.ErrInvalid, p.dir, indexName, name)
-		}
-	}
-	h := header{store: e.newID(p.dir), paths: uint32(len(e.paths))}
-	_, err = e.writeIndex(ctx, p, h, &summary{nextFamily: 1}, &root{})
-	return err
 }
 
 // newID makes the identity of a store.

@@ -118,18 +118,18 @@ func (e *Engine) readStored(s *segment, at location, b *buffer) ([]byte, error) 
 	if e.log.Unwritten(s.number) {
 		stored := make([]byte, at.bytes())
 		if e.log.ReadStaged(s.number, int64(at.offset), stored) {
-			return verified(s, at, stored)
+			return stored, verified(at, stored)
 		}
 	}
 	return e.readPaths(s, at, b)
 }
 
-// verified returns what is stored, if that is what the index says.
-func verified(s *segment, at location, stored []byte) ([]byte, error) {
+// verified is ErrCorrupt if what is stored is not what the index says.
+func verified(at location, stored []byte) error {
 	if !checksum.Matches(at.check, checksum.Of(stored)) {
-		return nil, fmt.Errorf("%w: the checksum of %d bytes does not match", engine.ErrCorrupt, len(stored))
+		return fmt.Errorf("%w: the checksum of %d bytes does not match", engine.ErrCorrupt, len(stored))
 	}
-	return stored, nil
+	return nil
 }
 
 // readFrom reads n bytes of a segment in one path, in whole blocks.
@@ -180,7 +180,7 @@ func (s *segment) file(e *Engine, p *path) (vfs.File, error) {
 }
 
 func (e *Engine) readFlags() vfs.OpenFlags {
-	if e.buffered {
+	if e.buffered.Load() {
 		return vfs.ReadOnly
 	}
 	return vfs.ReadOnly | vfs.Direct
@@ -265,7 +265,7 @@ func (e *Engine) readRun(run []*wanted) {
 			if data, err := e.readFrom(p, s, int64(first.offset), n, b); err == nil {
 				for _, w := range run {
 					stored := data[w.at.offset-first.offset:][:w.at.bytes()]
-					if _, err := verified(s, w.at, stored); err == nil {
+					if verified(w.at, stored) == nil {
 						w.value, w.err = e.unpack(w.at, stored, w.value[:0])
 					} else {
 						w.value, w.err = e.value(w.at, w.value[:0])

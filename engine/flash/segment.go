@@ -26,7 +26,7 @@ type segment struct {
 	// files are open for reading, by path; filesMu guards the opening of them.
 	filesMu sync.Mutex
 	files   []vfs.File
-	closed  bool
+	closed  bool // it goes, or is gone
 }
 
 // weightOf is what an entry counts for in its segment.
@@ -161,8 +161,10 @@ func (e *Engine) free() error {
 		return e.judge(err)
 	}
 	for _, s := range going {
+		s.setClosed(true) // nobody may write to it again
 		ok, err := e.log.Free(s.number)
 		if !ok && err == nil && e.log.Has(s.number) {
+			s.setClosed(false)
 			continue // a replay needs it until the next checkpoint
 		}
 		if err == nil || ok {
@@ -186,6 +188,12 @@ func (e *Engine) forget(s *segment) {
 	e.mu.Unlock()
 	e.counters.freed.Add(1)
 	s.closeFiles()
+}
+
+func (s *segment) setClosed(closed bool) {
+	s.filesMu.Lock()
+	s.closed = closed
+	s.filesMu.Unlock()
 }
 
 // closeFiles closes the files that are open for reading. Nothing was written by them.

@@ -120,10 +120,11 @@ func (l *Log) flushGroup() (*group, error) {
 	return g, err
 }
 
-// flushed reports whether nothing is left to wait for, and how it ended. Under mu.
+// flushed reports whether nothing is left to wait for, and how it ended. That a sink was
+// lost has to be told to the others, even if nothing else has. Under mu.
 func (l *Log) flushed(sequence uint64) (bool, error) {
 	switch {
-	case sequence <= l.durable:
+	case sequence <= l.durable && (!l.reform || l.failed != nil || l.closed):
 		return true, nil
 	case l.failed != nil:
 		return true, fmt.Errorf("flush log %s: %w", l.name(), l.failed)

@@ -85,9 +85,10 @@ type Log struct {
 	free     []slot
 	// retained are the slots of segments that replay does not need any more, and that
 	// Options.Retain keeps, by number. writing are the extents that a flush is writing.
-	retained map[uint64]slot
+	retained map[uint64]*segment
 	writing  []extent
 	making   bool // a slot, without mu
+	joining  bool // a sink is about to count: nothing is appended
 
 	failed  error
 	closed  bool
@@ -231,6 +232,7 @@ func (l *Log) ready(ctx context.Context, n int, d engine.Durability) error {
 			continue
 		case d != engine.Flushed && !l.cached:
 			l.wantCached = true
+		case l.joining:
 		case l.making && !l.fits(n):
 			// The slot is for all who need one.
 		default:

@@ -22,9 +22,15 @@ type Options struct {
 	// this by itself. A sink that is left out is brought level at the next open
 	// that can read it.
 	AllowMissing bool
+	// Rejoin leaves sinks that are behind to Log.Rejoin. The log then opens also if a
+	// sink is missing of which the others know that it is behind.
+	Rejoin bool
+	// OnLost, unless nil, is called when the log goes on without a sink. It must not call
+	// the log, nor wait.
+	OnLost func(sink int, cause error)
 	// SinkTimeout is how long a sink may take for one flush, where there is more than
-	// one, before the log goes on without it; 0 for 10 s. It does not cover the
-	// making, opening and closing of a segment.
+	// one, before the log goes on without it; 0 for 10 s. It has five times that to make
+	// a segment's file. The closing of files is not covered.
 	SinkTimeout time.Duration
 	// SegmentBytes is the largest size of a segment; 0 for 64 MiB. The first ones
 	// of a log are smaller. A record that is larger has a segment for itself.

@@ -34,7 +34,7 @@ func (l *Log) Segments() []Segment {
 		out = append(out, Segment{s.number, s.slot.id, s.slot.bytes, true})
 	}
 	for number, s := range l.retained {
-		out = append(out, Segment{number, s.id, s.bytes, false})
+		out = append(out, Segment{number, s.slot.id, s.slot.bytes, false})
 	}
 	return out
 }
@@ -55,7 +55,7 @@ func (l *Log) Free(number uint64) (bool, error) {
 		return false, nil
 	}
 	delete(l.retained, number)
-	l.free = append(l.free, s)
+	l.free = append(l.free, s.slot)
 	if err := l.trim(); err != nil {
 		return true, fmt.Errorf("free a segment of log %s: %w", l.name(), err)
 	}
@@ -186,7 +186,7 @@ func (l *Log) SegmentBytes(number uint64) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s, ok := l.retained[number]; ok {
-		return s.bytes
+		return s.slot.bytes
 	}
 	for _, s := range l.segments {
 		if s.number == number {

@@ -154,7 +154,7 @@ func (l *Log) newSlot(bytes int64, unlock bool) (slot, error) {
 	}
 	errs := make([]error, len(live))
 	for k, i := range live {
-		errs[k] = makeSlot(l.fs, l.sinks[i].dir, s)
+		errs[k] = l.timed(i, 5, func() error { return makeSlot(l.fs, l.sinks[i].dir, s) })
 	}
 	if unlock {
 		l.mu.Lock()
@@ -171,7 +171,7 @@ func (l *Log) newSlot(bytes int64, unlock bool) (slot, error) {
 			return slot{}, errs[k]
 		}
 		if errs[k] != nil {
-			l.lose(i, errs[k], false)
+			l.lose(i, errs[k], errors.Is(errs[k], errHung))
 		}
 	}
 	return s, l.failed
@@ -258,22 +258,32 @@ func (l *Log) openSegment(s slot) (*segment, error) {
 		seg.previous = l.segments[n-1].number
 	}
 	for _, i := range l.inSync() {
-		f, err := openFile(l.fs, filepath.Join(l.sinks[i].dir, segmentName(s.id)), l.canDirect)
-		if err == nil && s.dirty {
-			// Else the kernel might write old pages while new blocks go past it.
-			if err = f.cached.SyncData(); err != nil {
-				err = flushError{err}
+		opened := make(chan segmentFile, 1) // a call that hangs must not touch seg
+		err := l.timed(i, 1, func() error {
+			f, err := openFile(l.fs, filepath.Join(l.sinks[i].dir, segmentName(s.id)), l.canDirect)
+			if err == nil && s.dirty {
+				// Else the kernel might write old pages while new blocks go past it.
+				if err = f.cached.SyncData(); err != nil {
+					err = flushError{err}
+				}
 			}
+			opened <- f
+			return err
+		})
+		if !errors.Is(err, errHung) {
+			seg.files[i] = <-opened
 		}
-		seg.files[i] = f
 		var flush flushError
 		if err != nil && !errors.As(err, &flush) && (harmless(err) || len(l.inSync()) == 1) {
 			l.closeSegment(seg)
 			return nil, err // all is as before
 		}
 		if err != nil {
-			l.lose(i, err, false)
+			l.lose(i, err, errors.Is(err, errHung))
 		}
+	}
+	for _, i := range l.inSync() {
+		seg.members |= 1 << i
 	}
 	seg.salt = l.newSalt(seg)
 	if l.failed != nil {
@@ -324,7 +334,8 @@ func (l *Log) Release(sequence uint64) error {
 		l.closeSegment(s)
 		s.slot.dirty = dirty
 		if l.options.Retain != nil {
-			l.retained[s.number] = s.slot
+			s.files = nil
+			l.retained[s.number] = s
 			continue
 		}
 		l.free = append(l.free, s.slot)

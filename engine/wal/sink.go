@@ -18,6 +18,9 @@ type sink struct {
 	// ended is closed when that goroutine has ended.
 	ended chan struct{}
 
+	// calls is how many calls of it are under way.
+	calls atomic.Int64
+
 	// Guarded by Log.mu.
 	lost       error // why the log goes on without it
 	hung       bool  // a call of it has not come back
@@ -72,7 +75,9 @@ func (k *sink) start(index int) {
 	go func() {
 		defer close(ended)
 		for w := range work {
-			w.done <- sinkResult{index, w.batch.writeTo(index)}
+			err := w.batch.writeTo(index)
+			k.calls.Add(-1)
+			w.done <- sinkResult{index, err}
 		}
 	}()
 }
@@ -100,6 +105,40 @@ func (l *Log) inSync() []int {
 	return live
 }
 
+// Lose makes the log go on without a sink, as if a flush of it had failed. The last one
+// is kept.
+func (l *Log) Lose(i int, cause error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.inSync()) > 1 && !l.closed {
+		l.lose(i, cause, false)
+	}
+}
+
+// timed makes a call of a sink, which takes so many times Options.SinkTimeout at most where
+// there is another sink; errHung if it takes longer.
+func (l *Log) timed(i, times int, call func() error) error {
+	if l.options.Inline || len(l.sinks) == 1 {
+		return call()
+	}
+	k := l.sinks[i]
+	done := make(chan error, 1)
+	k.calls.Add(1)
+	go func() {
+		err := call()
+		k.calls.Add(-1)
+		done <- err
+	}()
+	timeout := time.NewTimer(time.Duration(times) * l.options.SinkTimeout)
+	defer timeout.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timeout.C:
+		return fmt.Errorf("%s: %w", k.dir, errHung)
+	}
+}
+
 // errHung is the error of a sink that took longer than Options.SinkTimeout.
 var errHung = errors.New("the sink does not answer")
 
@@ -117,6 +156,9 @@ func (l *Log) lose(i int, cause error, hung bool) {
 	}
 	k.lost = cause
 	l.reform = true
+	if l.options.OnLost != nil {
+		l.options.OnLost(i, cause)
+	}
 }
 
 // write brings a batch to the sinks, in parallel, and returns the error of each,
@@ -134,6 +176,7 @@ func (l *Log) write(b *batch, live []int) []error {
 	for k, i := range live {
 		place[i] = k
 		errs[k] = fmt.Errorf("flush log %s: %w within %v", l.sinks[i].dir, errHung, l.options.SinkTimeout)
+		l.sinks[i].calls.Add(1)
 		l.sinks[i].work <- sinkWork{b, done}
 	}
 	timeout := time.NewTimer(l.options.SinkTimeout)

@@ -149,23 +149,33 @@ func (m *moving) write() error {
 	}
 	e := m.e
 	e.lockCommits()
-	defer e.mu.Unlock()
-	if e.failed != nil {
-		return e.failed
+	sequence, err := m.log()
+	e.mu.Unlock()
+	if err == nil {
+		err = e.judge(e.log.Flush(sequence))
 	}
-	sequence, at, err := e.log.AppendAt(m.ctx, m.payload, engine.Buffered)
 	if err != nil {
-		if errors.Is(err, engine.ErrReadOnly) {
-			err = e.fail(err)
-		}
 		return fmt.Errorf("clean segment %d: %w", m.s.number, err)
-	}
-	if err := e.addMoves(m.payload, at, sequence); err != nil {
-		return err
 	}
 	e.counters.moved.Add(uint64(len(m.payload)))
 	m.payload, m.count = m.payload[:2], 0
 	return nil
+}
+
+// log gives what was gathered its place in the log, and brings it into sight. Under mu.
+func (m *moving) log() (uint64, error) {
+	e := m.e
+	if e.failed != nil {
+		return 0, e.failed
+	}
+	sequence, at, err := e.log.AppendAt(m.ctx, m.payload, engine.Flushed)
+	if err != nil {
+		if errors.Is(err, engine.ErrReadOnly) {
+			err = e.fail(err)
+		}
+		return 0, err
+	}
+	return sequence, e.addMoves(m.payload, at, sequence)
 }
 
 // addMoves brings moves of the log into the index: of each key that still has the value

@@ -18,7 +18,7 @@ import (
 //	direct_io                               1, or 0 where everything goes through the page cache
 //	paths, paths_in_sync, hung_paths        how many there are, and count
 //	repaired, hedged                        values found damaged in a path and written again; reads asked of two
-//	resync_bytes, resync_total_bytes        what was copied to paths that come back, of how much
+//	resyncs, resync_bytes                   how often a path came back, and what was copied to it
 func (e *Engine) Metrics() engine.Metrics {
 	if e.life.Enter() != nil {
 		return engine.Metrics{}
@@ -94,6 +94,8 @@ func (e *Engine) Metrics() engine.Metrics {
 			"paths_in_sync":    float64(inSync),
 			"hung_paths":       float64(log.Hung),
 			"repaired":         float64(c.repaired.Load()),
+			"resyncs":          float64(c.resyncs.Load()),
+			"resync_bytes":     float64(c.resynced.Load()),
 			"hedged":           float64(c.hedged.Load()),
 		},
 	}

@@ -683,6 +683,9 @@ func (r *recovery) prefer() error {
 		r.method = SyncData
 	case r.options.Inline:
 		r.method = Direct
+	case len(r.sinks) > 1:
+		// Stores into a mapping would wait for a sink that hangs.
+		r.method, r.options.Flush = Direct, Direct
 	case r.method == Probe && len(r.free) > 0:
 		method, err := probe(r.fs, r.sinks[r.inSync()[0]].dir, r.free[0], Probe)
 		if err != nil {

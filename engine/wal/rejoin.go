@@ -202,11 +202,17 @@ func (j *joiner) copyAll(all bool) (int, error) {
 		source = i
 		break
 	}
-	heads := make([]header, len(lacking))
+	heads, ends := make([]header, len(lacking)), make([]int64, len(lacking))
 	var total int64
 	for n, s := range lacking {
-		heads[n] = s.header
-		total += s.slot.bytes
+		heads[n], ends[n] = s.header, s.slot.bytes
+		switch {
+		case s == j.seg:
+			ends[n] = roundUp(j.end, headBytes)
+		case s.used > 0:
+			ends[n] = roundUp(s.used, headBytes)
+		}
+		total += ends[n]
 	}
 	failed := j.failed
 	j.mu.Unlock()
@@ -215,7 +221,7 @@ func (j *joiner) copyAll(all bool) (int, error) {
 	}
 	total += j.done
 	for n, s := range lacking {
-		if err := j.copySegment(source, s.slot, total); err != nil {
+		if err := j.copySegment(source, s.slot, ends[n], total); err != nil {
 			return n, err
 		}
 		j.copied[heads[n].number] = heads[n]
@@ -230,9 +236,9 @@ func (j *joiner) copyAll(all bool) (int, error) {
 	return len(lacking), nil
 }
 
-// copySegment copies the file of a slot, its head last, so that what was copied in part is
-// not taken for whole.
-func (j *joiner) copySegment(source int, s slot, total int64) (err error) {
+// copySegment copies the file of a slot up to an end, its head last, so that what was copied
+// in part is not taken for whole.
+func (j *joiner) copySegment(source int, s slot, end, total int64) (err error) {
 	name := filepath.Join(j.dir, segmentName(s.id))
 	in, err := j.fs.Open(filepath.Join(j.sinks[source].dir, segmentName(s.id)), vfs.ReadOnly)
 	if err != nil {
@@ -272,8 +278,8 @@ func (j *joiner) copySegment(source int, s slot, total int64) (err error) {
 		return err
 	}
 	buf := make([]byte, max(headBytes, min(copyChunk, s.bytes)))
-	for at := int64(headBytes); at < s.bytes; {
-		part := buf[:min(int64(len(buf)), s.bytes-at)]
+	for at := int64(headBytes); at < end; {
+		part := buf[:min(int64(len(buf)), end-at)]
 		if err := j.ctx.Err(); err != nil {
 			return err
 		}
@@ -285,7 +291,7 @@ func (j *joiner) copySegment(source int, s slot, total int64) (err error) {
 		if _, err := in.ReadAt(part, at); err != nil && err != io.EOF {
 			return err
 		}
-		if err := write(part, at, at+int64(len(part)) == s.bytes); err != nil {
+		if err := write(part, at, at+int64(len(part)) == end); err != nil {
 			return err
 		}
 		at += int64(len(part))

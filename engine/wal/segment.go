@@ -26,6 +26,8 @@ type segment struct {
 	recordSeed uint64 // header.seed
 	slot       slot
 	files      []segmentFile // by sink; zero for one that was lost before
+	// used is where its records end; 0 for all of it, or if that is not known.
+	used int64
 	// busy: a flush of it is under way. Guarded by Log.mu.
 	busy bool
 }
@@ -224,6 +226,7 @@ func (l *Log) rotate(n int) error {
 	}
 	l.endGroup()
 	if old := l.seg; old != nil {
+		old.used = l.end
 		for i := range old.files {
 			if m := old.files[i].mapped; m != nil && !l.sinks[i].hung {
 				old.files[i].mapped = nil

@@ -95,7 +95,7 @@ func (e *Engine) due() bool {
 	if e.failed != nil {
 		return false
 	}
-	if e.options.Inline && len(e.present()) < len(e.paths) {
+	if e.options.Inline && len(e.present()) < e.options.Replicas {
 		return true
 	}
 	return e.checkpointDue() || e.mayFree || e.excess() > 0 && !e.stuck

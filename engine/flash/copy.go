@@ -43,7 +43,7 @@ func (e *Engine) Checkpoint(ctx context.Context, dir string) error {
 // and there is no store without it.
 func (e *Engine) copyTo(ctx context.Context, dir string) (err error) {
 	o := e.options
-	o.Paths, o.CacheBytes, o.CheckpointBytes = nil, -1, 1<<44
+	o.Paths, o.Replicas, o.CacheBytes, o.CheckpointBytes = nil, 0, -1, 1<<44
 	if o, err = o.complete(dir); err != nil {
 		return err
 	}

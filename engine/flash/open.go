@@ -211,6 +211,7 @@ func (e *Engine) recover(ctx context.Context) error {
 			e.log.Lose(p.index, p.cause) // the log has not noticed what the store has
 		}
 	}
+	e.keepSpare()
 	if err := e.settle(); err != nil {
 		return err
 	}
@@ -223,6 +224,18 @@ func (e *Engine) recover(ctx context.Context) error {
 		return e.checkpoint(ctx)
 	}
 	return nil
+}
+
+// errSpare is why a path does not count that is kept for the loss of another one.
+var errSpare = errors.New("the path is a spare")
+
+// keepSpare lets go of the paths beyond Replicas.
+func (e *Engine) keepSpare() {
+	for i := len(e.paths) - 1; i >= 0 && len(e.present()) > e.options.Replicas; i-- {
+		if p := e.paths[i]; !p.away.Load() {
+			e.log.Lose(p.index, errSpare)
+		}
+	}
 }
 
 // missing says which path would have to be there.

@@ -19,6 +19,10 @@ type Options struct {
 	// come back. A store keeps the number and the order of its paths; one may be
 	// replaced by an empty directory.
 	Paths []string
+	// Replicas is how many paths hold each value; 0 for all. Those beyond are spare: one
+	// of them is brought level when a path is lost. With several paths it is at least 2,
+	// since values are not spread over paths.
+	Replicas int
 	// Force opens the store although a path is missing, or empty, that may be newer than
 	// those that are there. What only that path has is lost then.
 	Force bool
@@ -102,11 +106,18 @@ func (o Options) complete(dir string) (Options, error) {
 		bad = fmt.Sprintf("BlockBytes is %d, and must be a power of two", o.BlockBytes)
 	case len(o.Paths) > wal.MaxSinks:
 		bad = fmt.Sprintf("there are %d paths, and may be %d", len(o.Paths), wal.MaxSinks)
+	case o.Replicas < 0 || o.Replicas > len(o.Paths):
+		bad = fmt.Sprintf("Replicas is %d, and there are %d paths", o.Replicas, len(o.Paths))
+	case o.Replicas == 1 && len(o.Paths) > 1:
+		return o, fmt.Errorf("%w: one replica on %d paths: values are not spread over paths; name one path, or set Replicas to 2 or more", engine.ErrUnsupported, len(o.Paths))
 	case o.Fill != 0 && !(o.Fill >= 0.1 && o.Fill <= 0.95):
 		bad = fmt.Sprintf("Fill is %v, and must be from 0.1 to 0.95", o.Fill)
 	}
 	if bad != "" {
 		return o, fmt.Errorf("%w: %s", engine.ErrInvalid, bad)
+	}
+	if o.Replicas == 0 {
+		o.Replicas = len(o.Paths)
 	}
 	if o.Fill == 0 {
 		o.Fill = 0.7

@@ -431,11 +431,11 @@ func (p *pacer) wait(ctx context.Context, bytes int) error {
 	}
 }
 
-// resync brings level what can be. It reports whether all paths count.
+// resync brings level what can be, until as many paths count as there are to be replicas.
 func (e *Engine) resync(ctx context.Context) error {
 	var errs []error
 	for _, p := range e.paths {
-		if !p.away.Load() || ctx.Err() != nil {
+		if !p.away.Load() || ctx.Err() != nil || len(e.present()) >= e.options.Replicas {
 			continue
 		}
 		if _, err := e.fs.Stat(p.dir); err != nil {
@@ -463,8 +463,8 @@ type PathStatus struct {
 	Copied, Total int64
 }
 
-// Paths tells how each path is. A store is degraded while one is not in sync; it goes on
-// with any number that is.
+// Paths tells how each path is. A store is degraded while fewer than Options.Replicas are in
+// sync; it goes on with any number that is.
 func (e *Engine) Paths() []PathStatus {
 	out := make([]PathStatus, len(e.paths))
 	for i, p := range e.paths {

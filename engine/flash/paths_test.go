@@ -362,3 +362,47 @@ func TestPathThatHangs(t *testing.T) {
 	wantAll(t, e, 600)
 	closed(t, e)
 }
+
+// TestSpareTakesOver: with two replicas on three paths the third one holds nothing that
+// counts until one of the others is lost; then it is brought level.
+func TestSpareTakesOver(t *testing.T) {
+	d := simdisk.New(simdisk.Options{Seed: 6, Devices: []simdisk.Device{{Path: "/one"}, {Path: "/two"}, {Path: "/three"}}})
+	o := onPaths(true)
+	o.Paths, o.Replicas = []string{"/one/data", "/two/data", "/three/data"}, 2
+	e := mustOpen(t, d, o)
+	put(t, e, 0, 100)
+	if p := e.Paths(); !p[0].InSync || !p[1].InSync || p[2].InSync {
+		t.Fatalf("three paths, two replicas: %+v", p)
+	}
+	if damageValue(t, d, "/three/data", valueOf(50)) {
+		t.Fatal("the spare has a value")
+	}
+	if err := d.Vanish("/one"); err != nil {
+		t.Fatal(err)
+	}
+	put(t, e, 100, 102)
+	if p := e.Paths(); p[0].InSync || !p[1].InSync || !p[2].InSync {
+		t.Fatalf("the first path is lost: %+v", p)
+	}
+	closed(t, e)
+	if _, err := d.Return("/one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Vanish("/two"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openPaths(d, o); err == nil || !strings.Contains(err.Error(), "/two/data") {
+		t.Fatalf("a path that counts is missing: %v", err)
+	}
+	o.Force = true
+	e = mustOpen(t, d, o)
+	wantAll(t, e, 102)
+	if n := inSync(e); n != 2 {
+		t.Fatalf("%d paths count", n)
+	}
+	closed(t, e)
+	o.Replicas = 1
+	if _, err := openPaths(d, o); !errors.Is(err, engine.ErrUnsupported) {
+		t.Fatalf("one replica on three paths: %v", err)
+	}
+}

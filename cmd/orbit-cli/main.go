@@ -21,6 +21,7 @@ type commands struct {
 	BenchTree   treebench.Command   `cmd:"" help:"Measure the copy-on-write B+tree against its goals, beside LMDB, bbolt, Pebble and RocksDB."`
 	BenchSpread bench.SpreadCommand `cmd:"" help:"Tell how far the ratios between engines moved between runs of the bench."`
 	Config      configCommand       `cmd:"" help:"Check a configuration of the persistence providers."`
+	Flash       flashCommand        `cmd:"" help:"Look after the paths of a flash store."`
 	Inspect     inspectCommand      `cmd:"" help:"Print what is in the files of a store, and verify it."`
 	Torture     torture.Command     `cmd:"" help:"Crash, kill and corrupt the engines, and prove what survives."`
 }

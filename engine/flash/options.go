@@ -48,7 +48,8 @@ type Options struct {
 	// more space is taken.
 	Fill float64
 	// Timeout is how long a path may take for one read or flush, where there is another
-	// one, before the store goes on without it; 0 for 2 s.
+	// one, before the store goes on without it; 0 for 2 s. It has as long again for every
+	// 4 MiB.
 	Timeout time.Duration
 	// ResyncRate bounds what is copied to a path that is brought level, and what a scrub
 	// reads, in bytes a second; 0 for 64 MiB, negative for no bound.

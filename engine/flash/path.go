@@ -216,7 +216,8 @@ func (e *Engine) readHedged(first *path, s *segment, at location, b *buffer) ([]
 	ask()
 	timer := time.NewTimer(first.patience())
 	defer timer.Stop()
-	deadline := time.NewTimer(e.options.Timeout)
+	timeout := e.options.Timeout * time.Duration(1+at.bytes()>>22) // for what a slow device does in that time
+	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	var bad []answer
 	for {
@@ -246,14 +247,14 @@ func (e *Engine) readHedged(first *path, s *segment, at location, b *buffer) ([]
 			}
 		case <-deadline.C:
 			// Whoever was asked a deadline ago and has not answered is given up.
-			err := fmt.Errorf("read %s: no answer within %v", order[0].segmentName(s.slot), e.options.Timeout)
+			err := fmt.Errorf("read %s: no answer within %v", order[0].segmentName(s.slot), timeout)
 			e.losePath(order[0], err)
 			if asked < len(order) {
 				ask()
-				deadline.Reset(e.options.Timeout)
+				deadline.Reset(timeout)
 				continue
 			}
-			if left := e.options.Timeout - time.Since(began[asked-1]); left > 0 && open > 0 {
+			if left := timeout - time.Since(began[asked-1]); left > 0 && open > 0 {
 				deadline.Reset(left)
 				continue
 			}
@@ -295,7 +296,7 @@ func (e *Engine) mend(s *segment, at location, stored []byte, bad []answer) {
 // one that goes, is left alone.
 func (e *Engine) repair(p *path, s *segment, off int64, good []byte) error {
 	e.mu.Lock()
-	current := s == e.current || e.current == nil
+	current := s == e.current // what is appended there may share a block
 	e.mu.Unlock()
 	if current || e.log.Unwritten(s.number) {
 		return nil
@@ -459,6 +460,8 @@ type PathStatus struct {
 	InSync bool
 	// Cause is why it is not.
 	Cause error
+	// Commit and Entries are of the checkpoint that is there, where Status was asked.
+	Commit, Entries uint64
 	// Copied and Total tell how many bytes of how many it has been given since.
 	Copied, Total int64
 }

@@ -68,6 +68,17 @@ func (b *batch) writeTo(sink int) error {
 	return nil
 }
 
+// bytes is about how much there is to write.
+func (b *batch) bytes() (n int64) {
+	for _, s := range b.dirty {
+		n += s.slot.bytes
+	}
+	for _, e := range b.extents {
+		n += int64(len(e.buf))
+	}
+	return n
+}
+
 // start begins the goroutine of a sink. It ends at stop.
 func (k *sink) start(index int) {
 	work, ended := make(chan sinkWork), make(chan struct{})
@@ -179,7 +190,9 @@ func (l *Log) write(b *batch, live []int) []error {
 		l.sinks[i].calls.Add(1)
 		l.sinks[i].work <- sinkWork{b, done}
 	}
-	timeout := time.NewTimer(l.options.SinkTimeout)
+	// A large flush has as long as a slow device takes for it.
+	limit := l.options.SinkTimeout * time.Duration(1+b.bytes()>>22)
+	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	for range live {
 		select {

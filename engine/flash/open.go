@@ -64,9 +64,17 @@ func (e *Engine) open(ctx context.Context) error {
 // look takes the paths that are there, and reports whether there is a store in one of
 // them.
 func (e *Engine) look() (there bool, err error) {
+	var unknown error // a path of which nobody can tell whether it has the store
 	for _, p := range e.paths {
-		_, err := e.fs.Stat(filepath.Join(p.dir, indexName))
-		there = there || err == nil
+		switch _, err := e.fs.Stat(filepath.Join(p.dir, indexName)); {
+		case err == nil:
+			there = true
+		case !errors.Is(err, fs.ErrNotExist):
+			unknown = errors.Join(unknown, err)
+		}
+	}
+	if !there && unknown != nil {
+		return false, unknown
 	}
 	for _, p := range e.paths {
 		if !there || len(e.paths) == 1 {

@@ -81,15 +81,6 @@ func (c *cache) get(place uint64, dst []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// has reports whether a place is cached.
-func (c *cache) has(place uint64) bool {
-	s := c.shard(place)
-	s.mu.Lock()
-	_, ok := s.index[place]
-	s.mu.Unlock()
-	return ok
-}
-
 // put caches the value at a place.
 func (c *cache) put(place uint64, value []byte) {
 	s := c.shard(place)

@@ -15,7 +15,6 @@ import (
 // load is a bulk load of which the log has parts that are not in sight yet.
 type load struct {
 	entries []entry
-	bytes   int64
 }
 
 // partOfLoad is about the size of the parts of a bulk load in the log.

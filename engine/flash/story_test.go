@@ -125,6 +125,113 @@ func TestMovedValuesGoBehindNewerOnes(t *testing.T) {
 	closed(t, e)
 }
 
+// TestCrashAroundCleaning cuts the power while segments are overwritten, cleaned, given back
+// and used again, with nothing and with everything of what was pending: each key has a
+// value no older than the last that was flushed.
+func TestCrashAroundCleaning(t *testing.T) {
+	const keys = 60
+	d := simdisk.New(simdisk.Options{Seed: 8})
+	e := mustOpen(t, d, alone)
+	type flush struct{ event, round int }
+	var flushes []flush
+	for round := range 12 {
+		for n, i := range rand.New(rand.NewPCG(uint64(round), 2)).Perm(keys) {
+			if round > 0 && n >= keys*2/3 {
+				break // some keys keep what they have
+			}
+			var b engine.Batch
+			b.Put(keyOf(i), valueOf(round*keys+i))
+			if err := e.Apply(context.Background(), &b, engine.Buffered); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if round%4 == 0 {
+			if err := e.Sync(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			flushes = append(flushes, flush{d.Events(), round})
+		}
+	}
+	if m := e.Metrics().Other; m["cleaned_segments"] == 0 || m["freed_segments"] == 0 {
+		t.Fatalf("nothing was cleaned: %v", m)
+	}
+	closed(t, e)
+	// What each key has after each round.
+	after := make([][keys]int, 12)
+	for round := range after {
+		if round > 0 {
+			after[round] = after[round-1]
+		}
+		for n, i := range rand.New(rand.NewPCG(uint64(round), 2)).Perm(keys) {
+			if round == 0 || n < keys*2/3 {
+				after[round][i] = round
+			}
+		}
+	}
+	w := d.Walk()
+	images := 0
+	for at := 1; w.Next(); at++ {
+		flushed := -1
+		for _, f := range flushes {
+			if at >= f.event {
+				flushed = f.round
+			}
+		}
+		if flushed < 0 || at%3 != 0 {
+			continue
+		}
+		for _, fate := range []simdisk.Fate{simdisk.Lost, simdisk.Kept} {
+			fates := make([]simdisk.Fate, len(w.Pending()))
+			for i := range fates {
+				fates[i] = fate
+			}
+			image := w.Crash(fates, 1)
+			e, err := openPaths(image, alone)
+			if err != nil {
+				t.Fatalf("event %d, %v: %v", at, fate, err)
+			}
+			for i := range keys {
+				got, err := e.Get(keyOf(i), nil)
+				if err != nil {
+					t.Fatalf("event %d, %v: get %d: %v", at, fate, i, err)
+				}
+				var n int
+				if _, err := fmt.Sscanf(string(got), "value %d", &n); err != nil || n%keys != i || n/keys < after[flushed][i] {
+					t.Fatalf("event %d, %v: key %d has %.20q, and round %d was flushed", at, fate, i, got, flushed)
+				}
+			}
+			closed(t, e)
+			images++
+		}
+	}
+	if images < 200 {
+		t.Fatalf("%d images", images)
+	}
+}
+
+// TestSurvivorKnowsAtOnce: when a commit is acknowledged that a path has missed, the one that
+// is left knows that it is alone: it opens without the other, whatever was pending.
+func TestSurvivorKnowsAtOnce(t *testing.T) {
+	d := twoDevices(t, 9)
+	e := mustOpen(t, d, onPaths(true))
+	put(t, e, 0, 20)
+	if err := d.Vanish("/two"); err != nil {
+		t.Fatal(err)
+	}
+	put(t, e, 20, 21)
+	w := d.Kill().Walk()
+	_ = e.Close() // the process is gone
+	for w.Next() {
+	}
+	image := w.Crash(make([]simdisk.Fate, len(w.Pending())), 1) // all of it is lost
+	if err := image.Vanish("/two"); err != nil {
+		t.Fatal(err)
+	}
+	e = mustOpen(t, image, onPaths(true))
+	wantAll(t, e, 21)
+	closed(t, e)
+}
+
 // TestOneReadForEachGet: a value that is not cached costs one read of whole blocks, and a
 // cached one none.
 func TestOneReadForEachGet(t *testing.T) {

@@ -40,13 +40,7 @@ var flashMutants = []Mutant{
 		New:    "	if MUTANT {} else if err := fsys.SyncDir(dir); err != nil {\n",
 	},
 	{
-		Name: "flash/log-forgets-first", Class: Ordering, File: flashCheckpoint, Modes: []string{"crash"},
-		Breaks: "the log forgets what the checkpoint under way has",
-		Old:    "	var size int64\n	for _, p := range e.present() {\n",
-		New:    "	var size int64; if MUTANT { _ = e.log.Release(at) }\n	for _, p := range e.present() {\n",
-	},
-	{
-		Name: "flash/freed-before-flush", Class: Ordering, File: flashSegment, Modes: []string{"crash", Tests},
+		Name: "flash/freed-before-flush", Class: Ordering, File: flashSegment, Modes: []string{Tests},
 		Breaks: "a segment is used again before what took its values' place is durable",
 		Old:    "	if err := e.log.Flush(upto); err != nil {\n",
 		New:    "	if MUTANT {} else if err := e.log.Flush(upto); err != nil {\n",
@@ -66,13 +60,13 @@ var flashMutants = []Mutant{
 	},
 	// Replay and cleaning
 	{
-		Name: "flash/move-over-newer", Class: Replay, File: flashClean, Modes: []string{Tests, "crash"},
+		Name: "flash/move-over-newer", Class: Replay, File: flashClean, Modes: []string{Tests},
 		Breaks: "a value that was moved comes back over one that was put since",
 		Old:    "		if !ok || old.segment != m.from.segment || old.offset != m.from.offset {\n",
 		New:    "		if !ok || !MUTANT && (old.segment != m.from.segment || old.offset != m.from.offset) {\n",
 	},
 	{
-		Name: "flash/moves-not-replayed", Class: Replay, File: flashOpen, Modes: []string{Tests, "crash"},
+		Name: "flash/moves-not-replayed", Class: Replay, File: flashOpen, Modes: []string{Tests},
 		Breaks: "what cleaning moved is looked for in the old place after a crash",
 		Old:    "		err = e.addMoves(p, r.Place, r.Sequence)\n",
 		New:    "		if !MUTANT { err = e.addMoves(p, r.Place, r.Sequence) }\n",
@@ -110,7 +104,7 @@ var flashMutants = []Mutant{
 		New:    "		seg.members |= 1 << i; if MUTANT { seg.members = 0 }\n",
 	},
 	{
-		Name: "flash/epoch-after-ack", Class: Ordering, File: "engine/wal/flush.go", Modes: []string{Tests, "paths"},
+		Name: "flash/epoch-after-ack", Class: Ordering, File: "engine/wal/flush.go", Modes: []string{Tests},
 		Breaks: "a commit is acknowledged before the paths that are left know that they are alone",
 		Old:    "		if l.reform {\n			continue\n		}\n",
 		New:    "		if l.reform && !MUTANT {\n			continue\n		}\n",

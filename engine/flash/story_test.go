@@ -126,8 +126,8 @@ func TestMovedValuesGoBehindNewerOnes(t *testing.T) {
 }
 
 // TestCrashAroundCleaning cuts the power while segments are overwritten, cleaned, given back
-// and used again, with nothing and with everything of what was pending: each key has a
-// value no older than the last that was flushed.
+// and used again, with nothing, everything and some of what was pending: each key has a value
+// no older than the last that was flushed.
 func TestCrashAroundCleaning(t *testing.T) {
 	const keys = 60
 	d := simdisk.New(simdisk.Options{Seed: 8})
@@ -180,10 +180,13 @@ func TestCrashAroundCleaning(t *testing.T) {
 		if flushed < 0 || at%3 != 0 {
 			continue
 		}
-		for _, fate := range []simdisk.Fate{simdisk.Lost, simdisk.Kept} {
+		r := rand.New(rand.NewPCG(uint64(at), 3))
+		for fate, kept := range []float64{0, 1, 0.5, 0.5, 0.8} {
 			fates := make([]simdisk.Fate, len(w.Pending()))
 			for i := range fates {
-				fates[i] = fate
+				if fates[i] = simdisk.Lost; r.Float64() < kept {
+					fates[i] = simdisk.Kept
+				}
 			}
 			image := w.Crash(fates, 1)
 			e, err := openPaths(image, alone)

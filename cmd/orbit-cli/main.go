@@ -26,6 +26,7 @@ type commands struct {
 	Config      configCommand       `cmd:"" help:"Check a configuration of the persistence providers."`
 	Delete      deleteCommand       `cmd:"" help:"Delete a key of any backend."`
 	Export      exportCommand       `cmd:"" help:"Write all that a provider holds to a file."`
+	Flash       flashCommand        `cmd:"" help:"Look after the paths of a flash store."`
 	Get         getCommand          `cmd:"" help:"Print the value of a key of any backend."`
 	Health      healthCommand       `cmd:"" help:"Ask providers how they do, and why."`
 	Import      importCommand       `cmd:"" help:"Read what export wrote into a provider."`

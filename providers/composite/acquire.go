@@ -75,7 +75,7 @@ func (p *pair) acquire(ctx context.Context) error {
 			return err
 		}
 	}
-	next.held = true
+	next.held, next.term = true, old.term+1
 	p.doubt.Store(false)
 	p.set(next)
 	p.mu.Lock()
@@ -245,7 +245,7 @@ func (p *pair) promote(ctx context.Context, st *state) error {
 		if err != nil {
 			return err
 		}
-		next.epoch, next.serving = epoch, primary
+		next.epoch, next.serving, next.term = epoch, primary, st.term+1
 		next.filling, next.frozen, next.level = false, false, true
 		next.alone = p.c.Mode == Periodic
 		// The side that was filled comes first: until the other follows, that one is

@@ -18,8 +18,6 @@ type chores struct {
 // start begins the chores.
 func (p *pair) start() {
 	pause := min(p.c.HealthCheckInterval, p.c.LeaseTTL/3, p.c.SyncInterval)
-	now := p.c.Now()
-	p.due = chores{now, now, now}
 	go func() {
 		defer close(p.ended)
 		for p.c.Sleep(p.life, pause) == nil {

@@ -110,7 +110,34 @@ func (p *pair) take(ctx context.Context, i int, seen view, c control) (driver.Re
 
 // advance replaces the control that this process has on a side.
 func (p *pair) advance(ctx context.Context, i int, fence driver.Revision, c control) (driver.Revision, error) {
-	return p.rule(ctx, i, []driver.Read{{Key: controlKey, Revision: fence}}, c)
+	for {
+		revision, err := p.rule(ctx, i, []driver.Read{{Key: controlKey, Revision: fence}}, c)
+		if !errors.Is(err, errLost) {
+			return revision, err
+		}
+		// It may be this process's, by an advance whose outcome was not known.
+		now, mine, lookErr := p.mine(ctx, i)
+		if lookErr != nil {
+			return driver.Revision{}, lookErr
+		}
+		if !mine || now == fence {
+			return driver.Revision{}, err
+		}
+		fence = now
+	}
+}
+
+// mine returns the revision of a side's control, and whether it is this process's.
+func (p *pair) mine(ctx context.Context, i int) (driver.Revision, bool, error) {
+	e, err := p.sides[i].get(ctx, controlKey)
+	if errors.Is(err, driver.ErrNotFound) {
+		return driver.Revision{}, false, nil
+	}
+	if err != nil {
+		return driver.Revision{}, false, err
+	}
+	c, err := decodeControl(e.Value)
+	return e.Revision, err == nil && c.Writer == p.me, err
 }
 
 func (p *pair) rule(ctx context.Context, i int, reads []driver.Read, c control) (driver.Revision, error) {

@@ -84,7 +84,7 @@ func (p *pair) List(ctx context.Context, o driver.ListOptions) iter.Seq2[driver.
 		if o.Limit < 0 {
 			return
 		}
-		left := o.Limit
+		o, left := o, o.Limit
 		for first := true; ; first = false {
 			want := page
 			if first {

@@ -75,8 +75,8 @@ type state struct {
 	frozen bool
 	// fence is the revision of the control on each side, zero where this process has none.
 	fence [2]driver.Revision
-	// from is the state before it, by number.
-	number, from uint64
+	// term begins anew when the lease is acquired, and when a side is level again.
+	term uint64
 }
 
 func (st *state) other() int { return 1 - st.serving }
@@ -109,6 +109,7 @@ func openPair(ctx context.Context, c Config) (*pair, error) {
 	p.life, p.end = context.WithCancel(context.Background())
 	p.sides = [2]*side{newSide(sideNames[0], c.Primary, &c), newSide(sideNames[1], c.Backup, &c)}
 	p.state.Store(&state{why: errors.New("it is not open yet")})
+	p.due = chores{p.begun, p.begun, p.begun}
 	if err := p.open(ctx); err != nil {
 		p.end()
 		return nil, errors.Join(err, p.sides[0].close(), p.sides[1].close())
@@ -235,7 +236,6 @@ func (p *pair) exit() { p.turn.Release(1) }
 // set replaces the state. The caller has turn whole.
 func (p *pair) set(next state) {
 	now := p.state.Load()
-	next.number, next.from = now.number+1, now.number
 	if next.epoch != now.epoch {
 		p.count.Store(0)
 	}
@@ -329,10 +329,15 @@ func (p *pair) do(ctx context.Context, write bool, op func(ctx context.Context, 
 		}
 		if errors.Is(err, errLost) {
 			p.verify(ctx)
-			return err
+			switch now := p.state.Load(); {
+			case !now.held, errors.Is(err, driver.ErrOutcomeUnknown):
+				return err
+			case attempt == attempts:
+				return fmt.Errorf("composite: %w: a side has refused a commit %d times without a reason: %v", driver.ErrUnavailable, attempts, err)
+			}
+			continue
 		}
-		p.failover(ctx, st)
-		now := p.state.Load()
+		now := p.failoverFrom(ctx, st)
 		if errors.Is(err, errExpired) && attempt < attempts {
 			continue
 		}
@@ -343,17 +348,32 @@ func (p *pair) do(ctx context.Context, write bool, op func(ctx context.Context, 
 		switch {
 		case errors.As(err, &half):
 			switch {
-			case now.from != st.number || now.frozen:
+			case now.term != st.term || now.frozen:
 				return err
-			case half.has == now.serving:
+			case half.has == now.serving && now.alone:
 				return nil // it has the write, and the other does not count any more
-			case half.none != now.serving:
+			case half.none == now.serving && (now.alone || now.epoch != st.epoch):
+				// What was under way to the other side is refused, or does not count.
+			default:
 				return err
 			}
 		case errors.Is(err, driver.ErrOutcomeUnknown):
 			return err
 		}
 	}
+}
+
+// failoverFrom fails over, if a side has failed too often and that was not done since
+// seen, and returns the state then.
+func (p *pair) failoverFrom(ctx context.Context, seen *state) *state {
+	p.failover(ctx, seen)
+	now := p.state.Load()
+	// Another one may have changed the state and not got any further.
+	for tries := 0; tries < 3 && now != seen && now.held && !now.alone && (p.out(primary) || p.out(backup)); tries++ {
+		p.failover(ctx, now)
+		now = p.state.Load()
+	}
+	return now
 }
 
 // errExpired says that a read may be older than what another process has written.
@@ -474,15 +494,22 @@ func (p *pair) verify(ctx context.Context) {
 	if !st.held {
 		return
 	}
+	next := *st
 	for i, s := range p.sides {
-		if !st.uses(i) {
+		if !st.uses(i) && !st.filling {
 			continue
 		}
-		e, err := s.get(ctx, controlKey)
-		if err == nil && e.Revision != st.fence[i] || errors.Is(err, driver.ErrNotFound) {
+		now, mine, err := p.mine(ctx, i)
+		if err == nil && !mine {
 			p.lose(fmt.Errorf("%s: %w", s.name, errLost))
 			return
 		}
+		if err == nil {
+			next.fence[i] = now // by an advance whose outcome was not known
+		}
+	}
+	if next.fence != st.fence {
+		p.set(next)
 	}
 }
 

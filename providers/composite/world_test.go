@@ -54,12 +54,16 @@ type wire struct {
 	base  driver.Store
 	how   atomic.Int32
 	calls atomic.Int64
+	last  atomic.Int64 // the call at which it is dead from then on, if not 0
 
 	mu   sync.Mutex // guards what follows
 	held []func()
 }
 
 func (w *wire) set(f fault) { w.how.Store(int32(f)) }
+
+// dieAfter lets it be dead after n more calls.
+func (w *wire) dieAfter(n int64) { w.last.Store(w.calls.Load() + n + 1) }
 
 // arrive lets what was late arrive.
 func (w *wire) arrive() {
@@ -73,7 +77,10 @@ func (w *wire) arrive() {
 }
 
 func (w *wire) call(ctx context.Context, write bool, f func(ctx context.Context) error) error {
-	w.calls.Add(1)
+	n := w.calls.Add(1)
+	if l, ok := ctx.Value(limit{}).(limit); ok && l.wire == w && n > l.n || w.last.Load() > 0 && n >= w.last.Load() {
+		w.set(dead)
+	}
 	unknown := driver.ErrUnavailable
 	if write {
 		unknown = driver.ErrOutcomeUnknown
@@ -82,9 +89,7 @@ func (w *wire) call(ctx context.Context, write bool, f func(ctx context.Context)
 	case dead:
 		return fmt.Errorf("%w: nobody is there", driver.ErrUnavailable)
 	case reset:
-		if err := f(ctx); err != nil && write {
-			return err
-		}
+		_ = f(ctx) // nobody learns how it ended
 		return fmt.Errorf("%w: reset", unknown)
 	case lost:
 		return fmt.Errorf("%w: lost", unknown)
@@ -163,18 +168,18 @@ func (e rich) Commit(ctx context.Context, m *driver.Commit) error {
 		w := &kept.Writes[i]
 		w.Key, w.Value = slices.Clone(w.Key), slices.Clone(w.Value)
 	}
-	return e.call(ctx, true, func(ctx context.Context) error { return e.Store.(driver.Committer).Commit(ctx, &kept) })
+	return e.call(ctx, true, func(ctx context.Context) error { return e.base.(driver.Committer).Commit(ctx, &kept) })
 }
 func (e rich) GetMany(ctx context.Context, keys [][]byte) (r []driver.Entry, err error) {
-	err = e.call(ctx, false, func(ctx context.Context) error { r, err = e.Store.(driver.BatchGetter).GetMany(ctx, keys); return err })
+	err = e.call(ctx, false, func(ctx context.Context) error { r, err = e.base.(driver.BatchGetter).GetMany(ctx, keys); return err })
 	return r, err
 }
 func (e rich) Now(ctx context.Context) (t time.Time, err error) {
-	err = e.call(ctx, false, func(ctx context.Context) error { t, err = e.Store.(driver.Clock).Now(ctx); return err })
+	err = e.call(ctx, false, func(ctx context.Context) error { t, err = e.base.(driver.Clock).Now(ctx); return err })
 	return t, err
 }
 func (e rich) Expire(ctx context.Context, limit int) (n int, err error) {
-	err = e.call(ctx, false, func(ctx context.Context) error { n, err = e.Store.(driver.Expirer).Expire(ctx, limit); return err })
+	err = e.call(ctx, false, func(ctx context.Context) error { n, err = e.base.(driver.Expirer).Expire(ctx, limit); return err })
 	return n, err
 }
 

@@ -204,7 +204,7 @@ func TestLinearizable(t *testing.T) {
 			if len(h.Operations) < 100 || p.status().Failovers == 0 && c.change != nil {
 				t.Fatalf("%d operations, %+v", len(h.Operations), p.status())
 			}
-			verdict, err := check.Referee{Timeout: 30 * time.Second}.Keys(&h)
+			verdict, err := check.Referee{Timeout: 10 * time.Second}.Keys(&h)
 			if err != nil {
 				t.Fatal(err)
 			}

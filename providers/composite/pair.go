@@ -69,7 +69,7 @@ type state struct {
 	// alone: writes do not go to the other side; filling: they do again, as it is being
 	// brought level.
 	alone, filling bool
-	// level: the other side has all that was acknowledged.
+	// level: the other side has all that was acknowledged, and all that a read has shown.
 	level bool
 	// frozen: writes are refused until both sides are there.
 	frozen bool
@@ -420,6 +420,9 @@ func (p *pair) failover(ctx context.Context, seen *state) {
 	next.alone, next.filling = true, false
 	next.frozen = p.c.Mode == Synchronous && !p.c.AllowSingle
 	next.level = next.frozen
+	p.mu.Lock()
+	behind := len(p.behind) > 0 || p.all
+	p.mu.Unlock()
 	switch {
 	case p.out(other) && st.alone:
 		if st.filling {
@@ -438,6 +441,9 @@ func (p *pair) failover(ctx context.Context, seen *state) {
 	case st.fence[other].IsZero():
 		return // it was never reached
 	case next.frozen:
+		// It shows writes of unknown outcome now that the first side may not have: there
+		// is no way back to that before it is level.
+		next.level = !behind
 		next.serving, next.epoch = other, p.lead(ctx, st, other, isLevel, &next)
 	default:
 		next.serving, next.epoch = other, p.lead(ctx, st, other, isAhead, &next)

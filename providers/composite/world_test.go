@@ -56,6 +56,9 @@ type wire struct {
 	calls atomic.Int64
 	last  atomic.Int64 // the call at which it is dead from then on, if not 0
 
+	// before and after are called once around the next call that is not refused.
+	before, after func()
+
 	mu   sync.Mutex // guards what follows
 	held []func()
 }
@@ -107,7 +110,14 @@ func (w *wire) call(ctx context.Context, write bool, f func(ctx context.Context)
 			return fmt.Errorf("%w: no answer", driver.ErrOutcomeUnknown)
 		}
 	}
-	return f(ctx)
+	if w.before != nil {
+		w.before()
+	}
+	err := f(ctx)
+	if w.after != nil {
+		w.after()
+	}
+	return err
 }
 
 // end is a wire as the store that a process sees. It has commits, a clock and expiries

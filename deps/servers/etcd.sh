@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs Debian's etcd.
+# Builds etcd, the server alone.
 set -eu
 . "$(dirname "$0")/common.sh"
 once etcd
-debian etcd etcd-server
+go_program etcd v3.6.16 go.etcd.io/etcd/server/v3

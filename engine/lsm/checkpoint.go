@@ -41,6 +41,7 @@ func (e *Engine) Checkpoint(ctx context.Context, dir string) error {
 	st := e.hold()
 	e.mu.Lock()
 	whole := e.whole(st.levels)
+	whole.logBegun = false // that of the copy begins when it is opened
 	e.mu.Unlock()
 	e.installing.Unlock()
 	defer e.releaseState(st)

@@ -43,6 +43,7 @@ const (
 	opNoFamily
 	opCleared
 	opNextFamily
+	opLogBegun
 )
 
 // encode makes the record of an edit.
@@ -100,6 +101,9 @@ func (e *edit) encode() []byte {
 	}
 	if e.nextFamily != 0 {
 		op(opNextFamily, uint64(e.nextFamily))
+	}
+	if e.logBegun {
+		op(opLogBegun)
 	}
 	return out
 }
@@ -196,6 +200,8 @@ func decodeEdit(p []byte, levels int) (*edit, error) {
 			e.cleared = append(e.cleared, r.family())
 		case opNextFamily:
 			e.nextFamily = r.family()
+		case opLogBegun:
+			e.logBegun = true
 		default:
 			r.bad = true
 		}

@@ -3,7 +3,11 @@ package lsm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sort"
+	"sync/atomic"
+
+	"github.com/orbit-persistence/orbit/engine"
 )
 
 // stream gives all versions of a part of the store, in the order of keys, and of one key
@@ -21,9 +25,15 @@ type memStream struct {
 	c      trieCursor
 	record ref
 	e      entry
+	// told gets the bytes of keys and values that were met, now and then; it may be nil.
+	told   *atomic.Int64
+	met    int64
+	untold int
 }
 
-func newMemStream(m *memtable) *memStream { return &memStream{m: m, c: trieCursor{t: m.trie}} }
+func newMemStream(m *memtable, told *atomic.Int64) *memStream {
+	return &memStream{m: m, c: trieCursor{t: m.trie}, told: told}
+}
 
 func (s *memStream) entry() *entry { return &s.e }
 func (s *memStream) err() error    { return nil }
@@ -44,6 +54,11 @@ func (s *memStream) next() bool {
 		return false
 	}
 	s.e = s.m.entry(s.record)
+	s.met += int64(len(s.e.key) + len(s.e.value))
+	if s.untold++; s.untold == 256 && s.told != nil {
+		s.told.Store(s.met)
+		s.untold = 0
+	}
 	return true
 }
 
@@ -291,7 +306,11 @@ func (j *job) add(e *entry) error {
 		if !j.dirty[ref.file] {
 			break
 		}
-		if j.value, err = j.levels.value(e.value, j.value[:0]); err != nil {
+		if j.value, err = j.levels.value(e.value, j.value[:0]); errors.Is(err, engine.ErrCorrupt) && j.levels.values[ref.file] != nil {
+			// Who reads it is told. Merges must not come to an end for it.
+			j.levels.values[ref.file].damaged.Store(true)
+			break
+		} else if err != nil {
 			return err
 		}
 		j.e.counters.values.Add(uint64(len(j.value)))

@@ -42,6 +42,9 @@ type Side struct {
 	// Open opens the store where Backend is ""; it is called again, after it has failed
 	// as a wire does, until it succeeds.
 	Open func(ctx context.Context) (driver.Store, error)
+	// Retries is how often a request that has surely not been applied is made again before
+	// it counts as failed, within RequestTimeout.
+	Retries int
 }
 
 // Config sets up a composite. Primary and Backup must be given; zeros of the others are

@@ -23,6 +23,8 @@ type side struct {
 	open    func(ctx context.Context) (driver.Store, error)
 	timeout time.Duration
 	intents intent.Options // where the store has no commits of its own
+	retries int
+	sleep   func(ctx context.Context, d time.Duration) error
 
 	mu    sync.Mutex // guards what follows
 	store committing // nil until it could be opened
@@ -37,7 +39,10 @@ func newSide(name string, s Side, c *Config) *side {
 	if s.Backend != "" {
 		open = func(ctx context.Context) (driver.Store, error) { return driver.Open(ctx, s.Backend, s.Options) }
 	}
-	return &side{name: name, open: open, timeout: c.RequestTimeout, intents: intent.Options{Timeout: c.RequestTimeout, Now: c.Now, Sleep: c.Sleep}}
+	return &side{
+		name: name, open: open, timeout: c.RequestTimeout, retries: s.Retries, sleep: c.Sleep,
+		intents: intent.Options{Timeout: c.RequestTimeout, Now: c.Now, Sleep: c.Sleep},
+	}
 }
 
 // reach returns the store, and opens it first if that could not be done so far.
@@ -113,6 +118,9 @@ func isAny(err error, kinds []error) bool {
 	return false
 }
 
+// firstPause is the pause before a request is made again; each is twice the one before.
+const firstPause = 20 * time.Millisecond
+
 // call makes one request of the side and counts how it ends. The error is an answer, the
 // end of the caller's ctx, or a failedCall.
 func (s *side) call(ctx context.Context, write bool, f func(ctx context.Context, store committing) error) error {
@@ -129,6 +137,12 @@ func (s *side) call(ctx context.Context, write bool, f func(ctx context.Context,
 	bounded, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	err := f(bounded, store)
+	for again := range s.retries {
+		if !errors.Is(err, driver.ErrUnavailable) || errors.Is(err, driver.ErrOutcomeUnknown) || s.sleep(bounded, firstPause<<min(again, 6)) != nil {
+			break
+		}
+		err = f(bounded, store)
+	}
 	doubt := errors.Is(err, driver.ErrOutcomeUnknown)
 	switch {
 	case err == nil, !doubt && isAny(err, answers):

@@ -21,7 +21,7 @@ func (w *world) cached(change func(*composite.Config)) *process {
 	w.t.Helper()
 	wires := w.wires()
 	c := w.config(wires)
-	c.Mode, c.SyncInterval, c.RequestTimeout = composite.Cache, time.Minute, time.Second
+	c.Mode, c.SyncInterval, c.RequestTimeout = composite.Cache, time.Minute, 10*time.Second
 	c.Sleep = func(ctx context.Context, _ time.Duration) error { <-ctx.Done(); return ctx.Err() }
 	if change != nil {
 		change(&c)
@@ -129,7 +129,7 @@ func TestCacheIsBounded(t *testing.T) {
 		writer.mustPut("k", value)
 		writer.wires[0].set(sound)
 		writer.has("k", value)
-		w.clock.Advance(time.Minute + time.Second)
+		w.clock.Advance(time.Minute + 10*time.Second)
 		reader.has("k", value)
 		writer.has("k", value)
 	}

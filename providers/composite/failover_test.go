@@ -57,7 +57,7 @@ func TestFailovers(t *testing.T) {
 			}
 		}
 		side := random.IntN(4) / 3 // mostly the primary
-		how := []fault{dead, reset, lost, late, hangs}[i%5]
+		how := []fault{dead, reset, lost, late, slow}[i%5]
 		p.wires[side].set(how)
 		failed := 0
 		if i%7 == 6 { // nobody asks anything; the health checks find out
@@ -98,7 +98,7 @@ func TestFailedRequestsAtOnce(t *testing.T) {
 	w := newWorld(t)
 	p := w.open(single)
 	for round := range 20 {
-		p.wires[0].set([]fault{dead, reset, hangs}[round%3])
+		p.wires[0].set([]fault{dead, reset, slow}[round%3])
 		var group sync.WaitGroup
 		var failed [8]int
 		for client := range failed {
@@ -266,6 +266,30 @@ func TestThreshold(t *testing.T) {
 	p.serves("primary", false)
 	get()
 	p.serves("backup", true)
+	// What answers pings alone is out, too.
+	p = newWorld(t).open(func(c *composite.Config) { c.AllowSingle, c.FailoverThreshold = true, 4 })
+	p.wires[0].set(deaf)
+	for range 4 {
+		p.serves("primary", false)
+		get()
+		p.tick()
+	}
+	p.serves("backup", true)
+}
+
+// TestRetries: a request that has not been applied is made again before it counts.
+func TestRetries(t *testing.T) {
+	w := newWorld(t)
+	p := w.open(func(c *composite.Config) { c.AllowSingle, c.Primary.Retries = true, 2 })
+	for _, failing := range []int{1, 2, 3} {
+		p.wires[0].refuse.Store(int64(failing))
+		before := p.wires[0].calls.Load()
+		err := p.put("k", "v") // a commit of the backup, and then of the primary
+		if n := p.wires[0].calls.Load() - before; (err != nil) != (failing == 3) || n != int64(min(failing+1, 3)) {
+			t.Errorf("%d failures: %d calls, %v", failing, n, err)
+		}
+		p.wires[0].refuse.Store(0)
+	}
 }
 
 // TestRestoredBeforeItServes: while the primary is brought level, the backup serves, and

@@ -269,7 +269,12 @@ func (p *pair) usable(ctx context.Context, st *state, write bool) error {
 		return fmt.Errorf("composite: %w: the %s is out, and allow_single is not set, so that nothing is written to one side alone: %v",
 			driver.ErrUnavailable, sideNames[st.other()], last)
 	case !p.leased(st):
-		return p.renewAll(ctx, st)
+		err := p.renewAll(ctx, st)
+		if errors.Is(err, driver.ErrOutcomeUnknown) && !errors.Is(err, errLost) {
+			// The lease may have been renewed; the operation has surely not been made.
+			err = fmt.Errorf("composite: %w: the lease could not be renewed: %v", driver.ErrUnavailable, err)
+		}
+		return err
 	}
 	return nil
 }

@@ -45,8 +45,10 @@ const (
 	dead        // nobody is there
 	reset       // the call is done, and its answer is lost
 	lost        // the call is lost, and who made it does not know
-	hangs       // no answer comes until the caller gives up
 	late        // a write arrives when the test lets it, and who made it does not know
+	slow        // no answer comes in time, as far as the caller has time
+	hangs       // no answer comes until the caller gives up
+	deaf        // pings are answered, and nothing else
 )
 
 // wire leads one process to one store.
@@ -54,7 +56,9 @@ type wire struct {
 	base  driver.Store
 	how   atomic.Int32
 	calls atomic.Int64
-	last  atomic.Int64 // the call at which it is dead from then on, if not 0
+	// refuse is how many of the next calls are refused.
+	refuse atomic.Int64
+	last   atomic.Int64 // the call at which it is dead from then on, if not 0
 
 	// before and after are called once around the next call that is not refused.
 	before, after func()
@@ -88,7 +92,15 @@ func (w *wire) call(ctx context.Context, write bool, f func(ctx context.Context)
 	if write {
 		unknown = driver.ErrOutcomeUnknown
 	}
+	if w.refuse.Load() > 0 {
+		w.refuse.Add(-1)
+		return fmt.Errorf("%w: refused", driver.ErrUnavailable)
+	}
 	switch fault(w.how.Load()) {
+	case deaf:
+		if ctx.Value(pinging{}) == nil {
+			return fmt.Errorf("%w: no request is served", driver.ErrUnavailable)
+		}
 	case dead:
 		return fmt.Errorf("%w: nobody is there", driver.ErrUnavailable)
 	case reset:
@@ -96,6 +108,11 @@ func (w *wire) call(ctx context.Context, write bool, f func(ctx context.Context)
 		return fmt.Errorf("%w: reset", unknown)
 	case lost:
 		return fmt.Errorf("%w: lost", unknown)
+	case slow:
+		if write {
+			return fmt.Errorf("%w: %v", driver.ErrOutcomeUnknown, context.DeadlineExceeded)
+		}
+		return context.DeadlineExceeded
 	case hangs:
 		<-ctx.Done()
 		if write {
@@ -164,8 +181,12 @@ func (e end) Delete(ctx context.Context, key []byte, o driver.DeleteOptions) err
 	return e.call(ctx, true, func(ctx context.Context) error { return e.Store.Delete(ctx, key, o) })
 }
 func (e end) Ping(ctx context.Context) error {
-	return e.call(ctx, false, func(ctx context.Context) error { return e.Store.Ping(ctx) })
+	return e.call(context.WithValue(ctx, pinging{}, true), false, func(ctx context.Context) error { return e.Store.Ping(ctx) })
 }
+
+// pinging marks the context of a ping.
+type pinging struct{}
+
 func (e end) Close() error { return nil } // the store outlives the process
 
 // rich is an end with what a memory store has beyond Store.
@@ -236,7 +257,7 @@ func (w *world) config(wires [2]*wire) composite.Config {
 	}
 	return composite.Config{
 		Primary: open(0), Backup: open(1), Now: w.clock.Now, Sleep: w.clock.Sleep,
-		HealthCheckInterval: time.Second, LeaseTTL: time.Minute, RequestTimeout: 20 * time.Millisecond,
+		HealthCheckInterval: time.Second, LeaseTTL: time.Minute, RequestTimeout: time.Minute,
 	}
 }
 

@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,8 @@ func (t *tx) run(ctx context.Context) error {
 	t.at, t.placed = make([]driver.Revision, len(t.commit.Writes)), make([]bool, len(t.commit.Writes))
 	t.record = record{status: pendingStatus, timeout: t.timeout}
 	for i := range t.commit.Writes {
-		t.record.keys = append(t.record.keys, t.commit.Writes[i].Key)
+		// What is left to do is done when the caller has its keys back.
+		t.record.keys = append(t.record.keys, bytes.Clone(t.commit.Writes[i].Key))
 	}
 	err := t.prepare(ctx)
 	if err == nil {

@@ -41,6 +41,7 @@ func All() []mutants.Mutant {
 		core(),
 		opening(),
 		migrating(),
+		composites(),
 	)
 }
 

@@ -317,9 +317,7 @@ func (l *Log) newSalt(s *segment) uint64 {
 
 // Release tells that the records up to sequence are durable elsewhere. The space
 // of segments that hold no others, and none that a Tail keeps, is used again, or given
-// back.
-// of segments that hold no others is used again, or given back; with Options.Retain
-// it waits for Free.
+// back; with Options.Retain it waits for Free.
 func (l *Log) Release(sequence uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

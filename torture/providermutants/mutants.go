@@ -44,9 +44,7 @@ func All() []mutants.Mutant {
 		objects(),
 		protocols(),
 		tables(),
-		objects(),
-		migrating(),
-		opening(),
+		composites(),
 	)
 }
 

@@ -88,7 +88,7 @@ func (p *Provider) begin(base driver.Store) {
 	if !base.Capabilities().Commit {
 		below := base
 		if s.guard != nil {
-			below, s.guard = guarded{base, s.guard}, nil
+			below, s.guard = guardStore(base, s.guard), nil
 		}
 		s.store = intent.Wrap(below, intent.Options{Timeout: p.config.TransactionTimeout})
 	}

@@ -48,6 +48,9 @@ type Capabilities struct {
 	Version string
 	// Durability is what an acknowledged write survives.
 	Durability Durability
+	// Caveat says, in words, what can take an acknowledged write all the same; "" if
+	// nothing can.
+	Caveat string
 	// Remote stores are reached over a wire, so that a call can fail by itself;
 	// retries and a circuit breaker stand before them.
 	Remote bool

@@ -45,6 +45,7 @@ func All() []mutants.Mutant {
 		protocols(),
 		tables(),
 		composites(),
+		etcd(),
 	)
 }
 
@@ -55,14 +56,14 @@ func core() []mutants.Mutant {
 		{
 			Name: "intent/reads-not-validated", Class: mutants.Isolation, File: intentCommit, Modes: intentTests,
 			Breaks: "a commit does not look again at what was only read",
-			Old:    "		if !reads(now, r.Revision) {\n",
-			New:    "		if !MUTANT && !reads(now, r.Revision) {\n",
+			Old:    "		if !shows(now, r.Revision) {\n",
+			New:    "		if !MUTANT && !shows(now, r.Revision) {\n",
 		},
 		{
 			Name: "intent/written-reads-not-validated", Class: mutants.Isolation, File: intentCommit, Modes: intentTests,
 			Breaks: "an intent takes the place of another value than the one that was read",
-			Old:    "		if wasRead && !reads(now, want) {\n",
-			New:    "		if !MUTANT && wasRead && !reads(now, want) {\n",
+			Old:    "		if wasRead && !shows(now, want) {\n",
+			New:    "		if !MUTANT && wasRead && !shows(now, want) {\n",
 		},
 		{
 			Name: "intent/reader-passes-an-intent", Class: mutants.Isolation, File: intentResolve, Modes: intentTests,

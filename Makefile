@@ -37,6 +37,11 @@ test-long: deps-libraries ## the random runs of every engine and class at 100,00
 test-mutants: ## the tests of the provider layer against every seeded defect; five minutes
 	ORBIT_TEST_MUTANTS=all go test -v -timeout 60m ./torture/providermutants
 
+provider-table: deps-libraries deps-servers ## results/providers.md: every provider through the conformance suite, on its real server
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	ORBIT_CONFORMANCE=$$dir go test -count=1 -tags "$(tags)" -timeout 60m -run '^Test.*Conformance' ./providers/... && \
+	go run ./internal/providertable $$dir >results/providers.md && cat results/providers.md
+
 lint: deps-libraries ## imports, gofmt, vet, staticcheck, docstrings
 	go test -tags "$(tags)" ./internal/lint
 
@@ -69,6 +74,9 @@ bench-log: deps-bench build ## the log: group commit beside Pebble and RocksDB, 
 bench-tree: deps-bench build ## the copy-on-write B+tree against its goals, beside LMDB, bbolt, Pebble and RocksDB; an hour or two
 	bin/orbit-cli bench-tree --out results
 
+bench-lsm: deps-bench build ## the LSM-tree against its goals, beside Pebble and RocksDB; an hour or two
+	bin/orbit-cli bench-lsm --out results
+
 torture: build deps-torture ## every mode of torture over every engine, and the kill matrix, in 10 minutes
 	bin/orbit-cli torture --budget 10m --out results --json results/torture.json
 
@@ -100,4 +108,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build torture torture-night bench-log bench-tree deps-torture deps-servers test test-mutants test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help
+.PHONY: build torture torture-night bench-log bench-tree bench-lsm deps-torture deps-servers test test-mutants provider-table test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

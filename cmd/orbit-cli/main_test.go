@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/orbit-persistence/orbit/bench"
-	"github.com/orbit-persistence/orbit/bench/treebench"
+	"github.com/orbit-persistence/orbit/bench/enginebench"
 	"github.com/orbit-persistence/orbit/torture"
 )
 
@@ -18,7 +18,7 @@ const asCLI = "ORBIT_TEST_AS_CLI"
 
 func TestMain(m *testing.M) {
 	bench.RunChild(bench.Standard())
-	treebench.RunChild()
+	enginebench.RunChild()
 	torture.RunChild(torture.Standard())
 	if os.Getenv(asCLI) != "" {
 		main()
@@ -28,8 +28,15 @@ func TestMain(m *testing.M) {
 
 func orbit(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	return orbitReading(t, "", args...)
+}
+
+// orbitReading is orbit with something on its standard input.
+func orbitReading(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asCLI+"=1")
+	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
@@ -41,6 +48,17 @@ func orbit(t *testing.T, args ...string) (code int, stdout, stderr string) {
 // TestBadCalls: one clear line on standard error, and exit code 2.
 func TestBadCalls(t *testing.T) {
 	for what, args := range map[string][]string{
+		"needs a value":           {"put", "--backend", "lsm", "--dir", "x", "key"},
+		"and not both":            {"put", "--backend", "lsm", "--dir", "x", "key", "value", "--file", "f"},
+		"not in the encoding":     {"get", "--encoding", "hex", "xyz"},
+		"--if-revision":           {"delete", "--if-revision", "new", "key"},
+		"--limit -1":              {"list", "--limit=-1"},
+		"unknown backend":         {"list", "--backend", "mongo"},
+		"--dir needs --backend":   {"list", "--dir", "x"},
+		"leave it out":            {"list", "--backend", "lsm", "--config", "f.toml"},
+		"s3 does not lie in a":    {"list", "--backend", "s3", "--dir", "x"},
+		"--node":                  {"leases", "--node", "one/two/three"},
+		"--active and --expired":  {"nodes", "--active", "--expired"},
 		"unknown flag --enginez":  {"bench", "--enginez", "memory"},
 		`unknown engine "mem"`:    {"bench", "--engines", "mem"},
 		`unknown workload "gets"`: {"bench", "--workloads", "gets"},

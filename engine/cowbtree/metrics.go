@@ -12,6 +12,7 @@ import (
 //	page_reads, inner_page_reads, extent_reads  pages, and values, read from the file
 //	page_bytes_used, unwritten_bytes            memory for pages, and those not in the file
 //	data_file_bytes, log_bytes                  what the files occupy
+//	log_flushes                                 that made the log durable
 //	data_free_bytes                             of the data file's length, unused
 //	checkpoints, checkpoint_seconds             made since the store was opened
 //	pages_written, pages_copied, changes_in_place
@@ -42,11 +43,12 @@ func (e *Engine) Metrics() engine.Metrics {
 			log += e.occupied(filepath.Join(logs, name))
 		}
 	}
+	logStats := e.log.Stats()
 	return engine.Metrics{
 		DiskBytes:           uint64(data + log),
 		MemoryBytes:         uint64(used),
 		BytesApplied:        c.applied.Load(),
-		BytesLogged:         e.log.Stats().Bytes,
+		BytesLogged:         logStats.Bytes,
 		BytesFlushed:        c.flushed.Load(),
 		BytesCompacted:      c.compacted.Load(),
 		CacheMisses:         c.pageReads.Load(),
@@ -65,6 +67,7 @@ func (e *Engine) Metrics() engine.Metrics {
 			"unwritten_bytes":    float64(e.cache.unwritten.Load()),
 			"data_file_bytes":    float64(data),
 			"log_bytes":          float64(log),
+			"log_flushes":        float64(logStats.Flushes),
 			"data_free_bytes":    float64(free * sectorBytes),
 			"checkpoints":        float64(c.checkpoints.Load()),
 			"checkpoint_seconds": float64(c.checkpointTime.Load()) / 1e9,

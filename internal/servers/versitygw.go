@@ -16,7 +16,14 @@ type S3 struct {
 
 // Versitygw starts versitygw over an empty directory, with versions kept if a bucket
 // asks for it.
-func Versitygw(t testing.TB) *S3 {
+func Versitygw(t testing.TB) *S3 { return versitygw(t) }
+
+// VersitygwTLS is Versitygw over TLS.
+func VersitygwTLS(t testing.TB, c *Certificate) *S3 {
+	return versitygw(t, "--cert", c.Certificate, "--key", c.Key)
+}
+
+func versitygw(t testing.TB, more ...string) *S3 {
 	t.Helper()
 	path := Program(t, "versitygw")
 	dir := t.TempDir()
@@ -28,7 +35,7 @@ func Versitygw(t testing.TB) *S3 {
 	s := &S3{Address: Address(t), AccessKey: "orbit-test", SecretKey: "not-a-secret-of-anyone"}
 	s.Process = Start(t, Command{
 		Path: path,
-		Args: []string{"--quiet", "--port", s.Address, "posix", "--versioning-dir", dir + "/versions", dir + "/data"},
+		Args: append(append([]string{"--quiet", "--port", s.Address}, more...), "posix", "--versioning-dir", dir+"/versions", dir+"/data"),
 		Env:  []string{"ROOT_ACCESS_KEY=" + s.AccessKey, "ROOT_SECRET_KEY=" + s.SecretKey},
 		Dir:  dir, Ready: listening(s.Address),
 	})

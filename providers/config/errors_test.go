@@ -71,7 +71,7 @@ func TestMistakes(t *testing.T) {
 		{"range", "o.toml", lsm + "max_levels = 70\n", nil,
 			`o.toml:3:1: providers.lsm_tree.max_levels: must be from 2 to 16, not 70`},
 		{"range of a size, in the spelling that was read", "o.toml", lsm + "memtable_size = 64\n", nil,
-			`o.toml:3:1: providers.lsm_tree.memtable_size: must be from 1MiB to 16GiB, not 64B`},
+			`o.toml:3:1: providers.lsm_tree.memtable_size: must be from 1MiB to 8GiB, not 64B`},
 		{"decimal unit", "o.toml", lsm + "memtable_size_mb = \"64MB\"\n", nil,
 			`o.toml:3:1: providers.lsm_tree.memtable_size_mb: must be a size such as 64MiB; the units are B, KiB, MiB, GiB and TiB; did you mean "64MiB"?`},
 		{"size beyond all", "o.toml", lsm + "memtable_size_mb = 9223372036854775807\n", nil,

@@ -49,7 +49,7 @@ type Spelling struct {
 var spellings = []Spelling{
 	{KindMemory, "Memory", "memory", "memory", Memory{}},
 	{KindCowBTree, "CowBTree", "cow", "cowbtree", CowBTree{}},
-	{KindLsmTree, "LsmTree", "lsm", "lsm", LsmTree{}},
+	{KindLsmTree, "LsmTree", "lsm", "lsmtree", LsmTree{}},
 	{KindRocksDB, "RocksDB", "rocksdb", "rocksdb", RocksDB{}},
 	{KindPebble, "Pebble", "pebble", "pebble", Pebble{}},
 	{KindS3, "S3", "s3", "s3", S3{}},

@@ -12,7 +12,7 @@ type Memory struct {
 	// MaxBytes bounds the memory that keys and values take; 0 is no bound.
 	MaxBytes Bytes `name:"max_bytes" default:"0"`
 	// WhenFull is what a write at the bound does: refuse it with an error, or evict
-	// the records that were not used for longest.
+	// records, of a few at random the one that was written longest ago.
 	WhenFull WhenFull `name:"when_full" default:"refuse" oneof:"refuse,evict"`
 	// DiskBackup writes a copy to disk from time to time, which is read back when the
 	// provider opens. Without it nothing survives.
@@ -66,7 +66,8 @@ type CowBTree struct {
 	WALSyncInterval time.Duration `name:"wal_sync_interval" default:"5s" max:"24h"`
 	// EnableSnapshots allows named snapshots.
 	EnableSnapshots bool `name:"enable_snapshots" default:"true"`
-	// SnapshotInterval makes a named snapshot after so many commits; 0 makes none.
+	// SnapshotInterval makes a named snapshot after so many commits, when the next one
+	// comes; 0 makes none.
 	SnapshotInterval int64 `name:"snapshot_interval" default:"0"`
 	// MaxAutomaticSnapshots is how many of those are kept; the oldest goes first.
 	MaxAutomaticSnapshots int `name:"max_automatic_snapshots" default:"8" min:"1" max:"10000"`
@@ -99,11 +100,12 @@ type LsmTree struct {
 	// of its name below data_dir of [server].
 	DataDir string `name:"data_dir" default:"orbit_data/lsm_tree" required:"true"`
 	// MemtableSize is the size at which a memtable is written to a table.
-	MemtableSize Bytes `name:"memtable_size_mb" unit:"MiB" also:"memtable_size_limit memtable_size" default:"64MiB" min:"1MiB" max:"16GiB"`
-	// MaxMemtables is how many memtables may wait to be written before writes are
-	// slowed down.
+	MemtableSize Bytes `name:"memtable_size_mb" unit:"MiB" also:"memtable_size_limit memtable_size" default:"64MiB" min:"1MiB" max:"8GiB"`
+	// MaxMemtables is how many memtables there may be before writes wait; they are
+	// slowed down as it comes near.
 	MaxMemtables int `name:"max_memtables" default:"10" min:"2" max:"1000"`
-	// MaxLevels is the number of levels.
+	// MaxLevels is the number of levels, the top included. A store keeps the number that
+	// it was made with: another one is refused when it is opened.
 	MaxLevels int `name:"max_levels" default:"7" min:"2" max:"16"`
 	// LevelSizeMultiplier is how much larger a level is than the one above it.
 	LevelSizeMultiplier int `name:"level_size_multiplier" default:"10" min:"2" max:"100"`
@@ -118,7 +120,7 @@ type LsmTree struct {
 	// Compression packs the blocks of tables; true is lz4.
 	Compression Compression `name:"enable_compression" also:"compression" default:"lz4" oneof:"none,lz4,zstd" whentrue:"lz4"`
 	// BlockCache is the memory for blocks of tables.
-	BlockCache Bytes `name:"block_cache_mb" unit:"MiB" also:"block_cache_size" default:"256MiB" max:"16TiB"`
+	BlockCache Bytes `name:"block_cache_mb" unit:"MiB" also:"block_cache_size" default:"256MiB" min:"1MiB" max:"1TiB"`
 	// Durability is the class in which writes are acknowledged.
 	Durability Durability `name:"durability" default:"flushed" oneof:"flushed,buffered,memory"`
 }

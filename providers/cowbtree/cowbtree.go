@@ -9,6 +9,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
+	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/local"
 )
@@ -42,17 +43,20 @@ type Config struct {
 	WALBufferSize int64
 	// WALSyncInterval is how often they are flushed all the same; 0 is never.
 	WALSyncInterval time.Duration
-	// EnableSnapshots allows named snapshots, and so SnapshotInterval.
+	// EnableSnapshots allows named snapshots (driver.NamedSnapshotter), and so
+	// SnapshotInterval.
 	EnableSnapshots bool
 	// SnapshotInterval is the number of commits between two snapshots; 0 is none.
 	SnapshotInterval uint64
-	// EnableCompression packs pages with LZ4.
-	EnableCompression bool
+	// MaxAutomaticSnapshots is how many of those are kept; 0 is 8.
+	MaxAutomaticSnapshots int
+	// Compression packs pages: "none", "lz4" or "zstd"; "" is "lz4".
+	Compression string
 }
 
 // Defaults returns the defaults.
 func Defaults() Config {
-	return Config{DataDir: "./orbit_data", WALBufferSize: 1 << 20, WALSyncInterval: 5 * time.Second, EnableSnapshots: true, EnableCompression: true}
+	return Config{DataDir: "./orbit_data", WALBufferSize: 1 << 20, WALSyncInterval: 5 * time.Second, EnableSnapshots: true, Compression: "lz4"}
 }
 
 // Open opens the store. ErrLocked if another has the directory open.
@@ -65,14 +69,24 @@ func Open(ctx context.Context, c Config) (driver.Store, error) {
 	}
 	o := cowbtree.Options{
 		CacheBytes: c.CacheBytes, MaxKeysPerNode: c.MaxKeysPerNode, LogBufferBytes: c.WALBufferSize, LogSyncInterval: c.WALSyncInterval,
-		NoSnapshots: !c.EnableSnapshots, SnapshotInterval: c.SnapshotInterval,
+		NoSnapshots: !c.EnableSnapshots, SnapshotInterval: c.SnapshotInterval, MaxAutomaticSnapshots: c.MaxAutomaticSnapshots,
 	}
-	if c.EnableCompression {
+	switch c.Compression {
+	case "none":
+		o.Compression = cowbtree.NoCompression
+	case "lz4", "":
 		o.Compression = cowbtree.LZ4
+	case "zstd":
+		o.Compression = cowbtree.Zstd
+	default:
+		return nil, fmt.Errorf("%w: unknown compression %q; choose none, lz4 or zstd", driver.ErrInvalid, c.Compression)
+	}
+	if err := local.MakeDir(vfs.OS(), c.DataDir); err != nil {
+		return nil, err
 	}
 	e, err := cowbtree.Open(ctx, c.DataDir, o)
 	if err != nil {
 		return nil, err
 	}
-	return local.Own(ctx, e, c.DataDir, local.Options{Backend: Backend, Durability: c.Durability})
+	return local.Own(ctx, e, c.DataDir, local.Options{Backend: Backend, Durability: c.Durability, NoNamedSnapshots: !c.EnableSnapshots})
 }

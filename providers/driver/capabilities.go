@@ -68,6 +68,7 @@ type Capabilities struct {
 	BatchGet   bool // BatchGetter
 	BulkPut    bool // BulkPutter
 	Snapshot   bool // Snapshotter
+	Named      bool // NamedSnapshotter
 	Watch      bool // Watcher
 	Clock      bool // Clock
 	Expire     bool // Expirer

@@ -78,6 +78,21 @@ type Snapshot interface {
 	Close() error
 }
 
+// NamedSnapshotter keeps views of one moment under names, which are there again when the
+// store is opened again, until they are dropped.
+type NamedSnapshotter interface {
+	// CreateSnapshot names the newest state, durably. ErrConflict if the name is taken.
+	CreateSnapshot(ctx context.Context, name string) error
+	// ListSnapshots returns the names in order.
+	ListSnapshots(ctx context.Context) ([]string, error)
+	// OpenSnapshot returns the view of that name, which must be closed; ErrNotFound if
+	// there is none.
+	OpenSnapshot(ctx context.Context, name string) (Snapshot, error)
+	// DropSnapshot forgets a name; views that are open stay good. ErrNotFound if there
+	// is none.
+	DropSnapshot(ctx context.Context, name string) error
+}
+
 // Watcher tells of changes as they are made.
 type Watcher interface {
 	// Watch yields every change of keys with the prefix that is made after the
@@ -148,4 +163,7 @@ type Report struct {
 	// Degraded says what is not as it should be, "" if nothing: an operator reads
 	// it.
 	Degraded string
+	// Details are figures that only this backend has, under its own names, with the
+	// unit last: "flushes", "memtable_bytes". The map is the caller's.
+	Details map[string]float64
 }

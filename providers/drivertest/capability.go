@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/orbit-persistence/orbit/providers/driver"
@@ -73,6 +74,8 @@ var capabilityCases = []Case{
 		is("BulkPut", c.BulkPut, has)
 		_, has = s.Store.(driver.Snapshotter)
 		is("Snapshot", c.Snapshot, has)
+		_, has = s.Store.(driver.NamedSnapshotter)
+		is("Named", c.Named, has)
 		_, has = s.Store.(driver.Watcher)
 		is("Watch", c.Watch, has)
 		_, has = s.Store.(driver.Clock)
@@ -249,6 +252,45 @@ var capabilityCases = []Case{
 		s.ok(snap.Close(), "close the snapshot")
 		_, err = snap.Get(s.ctx, []byte("b"))
 		s.wants(driver.ErrClosed, err, "get of a closed snapshot")
+	}},
+	{"capabilities/named-snapshots", func(s *session) {
+		n, ok := s.Store.(driver.NamedSnapshotter)
+		if !ok {
+			return // capabilities/interfaces says that it is not declared
+		}
+		names := func(want ...string) {
+			got, err := n.ListSnapshots(s.ctx)
+			s.ok(err, "list snapshots")
+			if !slices.Equal(got, want) {
+				s.failf("there are snapshots %q, want %q", got, want)
+			}
+		}
+		names()
+		r := s.put("a", "1")
+		s.ok(n.CreateSnapshot(s.ctx, "then"), "create a snapshot")
+		s.wants(driver.ErrConflict, n.CreateSnapshot(s.ctx, "then"), "create a snapshot of the same name")
+		s.wants(driver.ErrInvalid, n.CreateSnapshot(s.ctx, ""), "create a snapshot without a name")
+		s.put("a", "2")
+		s.put("b", "2")
+		s.ok(n.CreateSnapshot(s.ctx, "later"), "create a snapshot")
+		_, err := n.OpenSnapshot(s.ctx, "never")
+		s.wants(driver.ErrNotFound, err, "open a snapshot that is not there")
+		s.wants(driver.ErrNotFound, n.DropSnapshot(s.ctx, "never"), "drop a snapshot that is not there")
+		s.reopen()
+		n = s.Store.(driver.NamedSnapshotter)
+		names("later", "then")
+		snap, err := n.OpenSnapshot(s.ctx, "then")
+		s.ok(err, "open a snapshot")
+		s.ok(n.DropSnapshot(s.ctx, "then"), "drop a snapshot")
+		names("later")
+		if e, err := snap.Get(s.ctx, []byte("a")); err != nil || string(e.Value) != "1" || e.Revision != r {
+			s.failf("the snapshot shows a = %q at %q, %v", e.Value, e.Revision, err)
+		}
+		if _, err := snap.Get(s.ctx, []byte("b")); err != driver.ErrNotFound { //nolint // it is bare
+			s.failf("the snapshot shows b: %v", err)
+		}
+		s.ok(snap.Close(), "close the snapshot")
+		s.has("a", "2")
 	}},
 	{"capabilities/clock", func(s *session) {
 		c, ok := s.Store.(driver.Clock)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -60,7 +61,85 @@ type subject struct {
 	report   func() driver.Report
 	watch    func(context.Context, []byte) iter.Seq2[driver.Event, error]
 	copied   func(ctx context.Context, dir string) error
+	named    *named
 }
+
+// named are the named snapshots of a place, as copies of all entries.
+type named struct {
+	mu     sync.Mutex // guards what follows
+	copies map[string][]driver.Entry
+
+	store  *subject
+	create func(name string) error
+}
+
+var namedOf sync.Map // of place: *named
+
+func (s *subject) CreateSnapshot(_ context.Context, name string) error { return s.named.create(name) }
+func (s *subject) ListSnapshots(context.Context) ([]string, error) {
+	s.named.mu.Lock()
+	defer s.named.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.named.copies)), nil
+}
+func (s *subject) OpenSnapshot(_ context.Context, name string) (driver.Snapshot, error) {
+	s.named.mu.Lock()
+	defer s.named.mu.Unlock()
+	entries, ok := s.named.copies[name]
+	if !ok {
+		return nil, driver.ErrNotFound
+	}
+	return copied(entries), nil
+}
+func (s *subject) DropSnapshot(_ context.Context, name string) error {
+	s.named.mu.Lock()
+	defer s.named.mu.Unlock()
+	if _, ok := s.named.copies[name]; !ok {
+		return driver.ErrNotFound
+	}
+	delete(s.named.copies, name)
+	return nil
+}
+
+func (n *named) take(name string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, taken := n.copies[name]; taken {
+		return driver.ErrConflict
+	}
+	if name == "" {
+		return driver.ErrInvalid
+	}
+	n.copies[name] = nil
+	for e, err := range n.store.base.List(context.Background(), driver.ListOptions{}) {
+		if err != nil {
+			return err
+		}
+		n.copies[name] = append(n.copies[name], e)
+	}
+	return nil
+}
+
+// copied is a snapshot of what was copied.
+type copied []driver.Entry
+
+func (c copied) Get(_ context.Context, key []byte) (driver.Entry, error) {
+	for _, e := range c {
+		if bytes.Equal(e.Key, key) {
+			return e, nil
+		}
+	}
+	return driver.Entry{}, driver.ErrNotFound
+}
+func (c copied) List(context.Context, driver.ListOptions) iter.Seq2[driver.Entry, error] {
+	return func(yield func(driver.Entry, error) bool) {
+		for _, e := range c {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+func (copied) Close() error { return nil }
 
 func (s *subject) Get(ctx context.Context, key []byte) (driver.Entry, error) { return s.get(ctx, key) }
 func (s *subject) List(ctx context.Context, o driver.ListOptions) iter.Seq2[driver.Entry, error] {
@@ -102,9 +181,12 @@ func sound(ctx context.Context, place string, now func() time.Time) (*subject, e
 	}
 	s.caps = func() driver.Capabilities {
 		c := m.Capabilities()
-		c.Watch, c.Checkpoint = true, true
+		c.Watch, c.Checkpoint, c.Named = true, true, true
 		return c
 	}
+	names, _ := namedOf.LoadOrStore(place, &named{copies: map[string][]driver.Entry{}})
+	s.named = names.(*named)
+	s.named.store, s.named.create = s, s.named.take
 	var mu sync.Mutex
 	watchers := map[chan driver.Event]struct{}{}
 	tell := func(e driver.Event) {
@@ -542,6 +624,26 @@ var flaws = []flaw{
 		s.snapshot = func(ctx context.Context) (driver.Snapshot, error) {
 			snap, err := s.base.Snapshot(ctx)
 			return live{snap, s.base}, err
+		}
+	}},
+	{"capabilities/named-snapshots", "a name that is taken is given again", func(s *subject) {
+		s.named.create = func(name string) error {
+			if err := s.named.take(name); !errors.Is(err, driver.ErrConflict) {
+				return err
+			}
+			return nil
+		}
+	}},
+	{"capabilities/named-snapshots", "names are gone after a reopening", func(s *subject) { s.named.copies = map[string][]driver.Entry{} }},
+	{"capabilities/named-snapshots", "a snapshot is of the moment of a later one", func(s *subject) {
+		s.named.create = func(name string) error {
+			err := s.named.take(name)
+			if err == nil {
+				for other := range s.named.copies {
+					s.named.copies[other] = s.named.copies[name]
+				}
+			}
+			return err
 		}
 	}},
 	{"capabilities/clock", "the clock stands", func(s *subject) {

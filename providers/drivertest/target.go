@@ -14,8 +14,13 @@ import (
 
 // Target is a store under test.
 type Target struct {
-	// Name is used in messages.
+	// Name is used in messages, and for the file of the Record: the backend, and what
+	// is special about this target ("s3 over a failing wire").
 	Name string
+	// Server names what a remote store talks to, and its version; Emulator says that it
+	// stands in for a service that cannot be had.
+	Server   string
+	Emulator bool
 	// Open opens the store at a place, which is an empty directory of its own for
 	// each case; a remote store makes a name of it. It is called again with the
 	// same place after Close, and before it if the store is Shared.
@@ -50,13 +55,27 @@ type Case struct {
 // Run runs every case as a subtest, each in a place of its own.
 func Run[T TB](t Runner[T], target Target) {
 	t.Helper()
+	record := newRecorder(target)
+	observed := target
+	observed.Open = func(ctx context.Context, place string) (driver.Store, error) {
+		store, err := target.Open(ctx, place)
+		if err == nil {
+			record.Capabilities = store.Capabilities()
+		}
+		return store, err
+	}
 	for _, c := range Cases() {
 		t.Run(c.Name, func(t T) {
 			t.Helper()
-			if err := c.Run(t.Context(), target, t.TempDir()); err != nil {
+			err := c.Run(t.Context(), observed, t.TempDir())
+			record.ran(c.Name, err)
+			if err != nil {
 				t.Fatal(err)
 			}
 		})
+	}
+	if err := record.write(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/orbit-persistence/orbit/providers/driver"
@@ -148,6 +149,45 @@ func (s tolerant) Get(ctx context.Context, key []byte) (e driver.Entry, err erro
 	for {
 		if e, err = s.store.Get(ctx, key); !errors.Is(err, driver.ErrUnavailable) {
 			return e, err
+		}
+	}
+}
+
+// TestDoubtIsToldAsDoubtAlone: the commit point is done, its answer is lost, and so is
+// every answer to the question what became of it. Whatever kind of error that question
+// meets, the caller is told of a doubt, and of nothing that says that nothing was
+// applied: whoever believes that commits a second time.
+func TestDoubtIsToldAsDoubtAlone(t *testing.T) {
+	certain := []error{driver.ErrUnavailable, driver.ErrConflict, driver.ErrFenced, driver.ErrDenied, driver.ErrNoSpace, driver.ErrReadOnly, driver.ErrTooLarge}
+	for _, met := range certain {
+		b, c := base(t), newClock()
+		var records atomic.Int64
+		lost := func() bool { return records.Load() >= 2 }
+		f := &drivertest.Faulty{Store: b,
+			Before: func(context.Context, drivertest.Call) error {
+				if lost() {
+					return met
+				}
+				return nil
+			},
+			After: func(_ context.Context, call drivertest.Call) error {
+				isRecord := len(call.Key) > 1 && call.Key[0] == 0 && call.Key[1] == 0
+				if call.Op == "put" && isRecord && records.Add(1) == 2 {
+					return driver.ErrOutcomeUnknown
+				}
+				return nil
+			}}
+		err := client(t, f, c).Commit(t.Context(), &driver.Commit{Writes: []driver.Write{{Key: []byte("a"), Value: []byte("new")}}})
+		if !errors.Is(err, driver.ErrOutcomeUnknown) || !strings.Contains(err.Error(), met.Error()) {
+			t.Errorf("asking met %q, and the caller is told %v", met, err)
+		}
+		for _, kind := range certain {
+			if errors.Is(err, kind) {
+				t.Errorf("asking met %q, and the caller is told that it is %q: %v", met, kind, err)
+			}
+		}
+		if v, _ := get(t, client(t, b, c), "a"); v != "new" {
+			t.Errorf("it was committed, and another client sees %s", v)
 		}
 	}
 }

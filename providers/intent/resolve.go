@@ -184,7 +184,15 @@ func (s *Store) settleAll(ctx context.Context, t id, keys [][]byte, as status) e
 	if err != nil || r.status != as {
 		return err
 	}
-	err = s.base.Delete(ctx, t.key(), driver.DeleteOptions{IfRevision: r.at})
+	// A record that says committed is never changed, nor made a second time, so that it
+	// can go without a condition, which costs some stores a tombstone. One that says
+	// aborted its slow owner may make anew as pending, and commit, once others have
+	// removed it.
+	o := driver.DeleteOptions{IfRevision: r.at}
+	if as == committed {
+		o = driver.DeleteOptions{}
+	}
+	err = s.base.Delete(ctx, t.key(), o)
 	if errors.Is(err, driver.ErrConflict) {
 		return nil
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +30,8 @@ type Options struct {
 	// Disk tells how full the device under the store is, in percent; nil where
 	// there is none. Report calls it.
 	Disk func() (float64, error)
+	// NoNamedSnapshots hides those of an engine that has them.
+	NoNamedSnapshots bool
 	// FirstRevision is the least revision that may be given; 0 is 1. A store whose
 	// state may go back, such as one restored from a backup, sets it above all that
 	// was ever given.
@@ -104,6 +108,9 @@ func open(ctx context.Context, e engine.Engine, o Options) (*Store, error) {
 		},
 		Commit: true, BatchGet: true, BulkPut: true, Snapshot: true, Clock: true, Expire: true, Report: true,
 		Checkpoint: traits.Checkpoint, Compact: traits.Compact,
+		// Those of an engine in memory are gone with it. Every other that names snapshots
+		// does the rest, too.
+		Named: traits.NamedSnapshots && traits.Persistent && traits.Checkpoint && traits.Compact && !o.NoNamedSnapshots,
 	}
 	// A commit of the largest size has room for what a row and its expiry add.
 	s.caps.Limits.MaxCommitWrites = min(s.caps.Limits.MaxCommitWrites, traits.Limits.MaxBatchBytes/4/128)
@@ -217,6 +224,7 @@ func (s *Store) Report() driver.Report {
 		MemoryBytes: m.MemoryBytes, DiskBytes: m.DiskBytes, CompactionBacklog: m.CompactionDebtBytes, BacklogUnit: "bytes",
 		CacheHits: m.CacheHits, CacheMisses: m.CacheMisses,
 	}
+	r.Details = details(&m)
 	if s.occupied != nil {
 		s.occupied.report(&r)
 	}
@@ -230,10 +238,42 @@ func (s *Store) Report() driver.Report {
 	return r
 }
 
+// details are what an engine tells beyond the fields of a Report.
+func details(m *engine.Metrics) map[string]float64 {
+	d := map[string]float64{}
+	for name, v := range map[string]float64{
+		"applied_bytes": float64(m.BytesApplied), "logged_bytes": float64(m.BytesLogged), "flushed_bytes": float64(m.BytesFlushed),
+		"compacted_bytes": float64(m.BytesCompacted), "stalls": float64(m.Stalls), "stall_seconds": m.StallTime.Seconds(),
+		"open_iterators": float64(m.OpenIterators), "open_snapshots": float64(m.OpenSnapshots),
+	} {
+		if !slices.Contains(m.Missing, missingName[name]) {
+			d[name] = v
+		}
+	}
+	for i, level := range m.Levels {
+		d[fmt.Sprintf("level_%d_tables", i)], d[fmt.Sprintf("level_%d_bytes", i)] = float64(level.Files), float64(level.Bytes)
+	}
+	maps.Copy(d, m.Other)
+	return d
+}
+
+// missingName is how engine.Metrics.Missing calls a detail.
+var missingName = map[string]string{
+	"applied_bytes": "BytesApplied", "logged_bytes": "BytesLogged", "flushed_bytes": "BytesFlushed", "compacted_bytes": "BytesCompacted",
+	"stalls": "Stalls", "stall_seconds": "StallTime", "open_iterators": "OpenIterators", "open_snapshots": "OpenSnapshots",
+}
+
 // declared hides what the engine cannot do.
 func (s *Store) declared() driver.Store {
 	checkpoint, compact := checkpointer{s}, compacter{s}
 	switch {
+	case s.caps.Named:
+		return struct {
+			*Store
+			checkpointer
+			compacter
+			namer
+		}{s, checkpoint, compact, namer{s, s.engine.(engine.NamedSnapshots)}}
 	case s.caps.Checkpoint && s.caps.Compact:
 		return struct {
 			*Store
@@ -259,6 +299,41 @@ type checkpointer struct{ of *Store }
 // Checkpoint implements driver.Checkpointer.
 func (c checkpointer) Checkpoint(ctx context.Context, dir string) error {
 	return c.of.engine.Checkpoint(ctx, dir)
+}
+
+type namer struct {
+	of    *Store
+	names engine.NamedSnapshots
+}
+
+// CreateSnapshot implements driver.NamedSnapshotter.
+func (n namer) CreateSnapshot(ctx context.Context, name string) error {
+	return n.names.CreateSnapshot(ctx, name)
+}
+
+// ListSnapshots implements driver.NamedSnapshotter.
+func (n namer) ListSnapshots(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return n.names.ListSnapshots()
+}
+
+// OpenSnapshot implements driver.NamedSnapshotter.
+func (n namer) OpenSnapshot(ctx context.Context, name string) (driver.Snapshot, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	snap, err := n.names.OpenSnapshot(name)
+	if err != nil {
+		return nil, err
+	}
+	return &snapshot{n.of, snap}, nil
+}
+
+// DropSnapshot implements driver.NamedSnapshotter.
+func (n namer) DropSnapshot(ctx context.Context, name string) error {
+	return n.names.DropSnapshot(ctx, name)
 }
 
 type compacter struct{ of *Store }

@@ -18,6 +18,7 @@ import (
 	"github.com/orbit-persistence/orbit/engine/memory"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/providers/driver"
+	"github.com/orbit-persistence/orbit/providers/local"
 	"github.com/pierrec/lz4/v4"
 )
 
@@ -107,7 +108,7 @@ func openBackup(ctx context.Context, c Config, e *memory.Engine) (b *backup, err
 		return nil, err
 	}
 	lock := b.path + ".lock"
-	if err := b.fs.MkdirAll(lock); err != nil {
+	if err := local.MakeDir(b.fs, lock); err != nil {
 		return nil, fmt.Errorf("backup %s: %w", b.path, err)
 	}
 	if b.lock, err = b.fs.Lock(lock); err != nil {

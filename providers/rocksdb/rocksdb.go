@@ -9,6 +9,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/rocks"
+	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/local"
 )
@@ -35,14 +36,20 @@ type Config struct {
 	DataDir string
 	// Durability is what an acknowledged write survives: Flushed unless set.
 	Durability engine.Durability
-	// BlockCacheMB is the block cache, in MiB.
-	BlockCacheMB uint64
-	// WriteBufferMB is one memtable, in MiB.
-	WriteBufferMB uint64
-	// MaxBackgroundJobs is the number of flushes and compactions at one time.
+	// CacheBytes is the block cache, which holds indexes and filters too; 0 is 256 MiB.
+	CacheBytes uint64
+	// WriteBufferBytes is one memtable; 0 is 64 MiB.
+	WriteBufferBytes uint64
+	// MaxWriteBuffers is how many memtables may exist before writes wait; 0 is 2,
+	// RocksDB's default.
+	MaxWriteBuffers int
+	// TargetFileBytes is the size of a table of the first level; 0 is 64 MiB.
+	TargetFileBytes uint64
+	// MaxBackgroundJobs is the number of flushes and compactions at one time; 0 is the
+	// number of processors, at least 2.
 	MaxBackgroundJobs int
-	// Compression packs tables with LZ4.
-	Compression bool
+	// Compression packs tables: "none", "snappy", "lz4" or "zstd"; "" is "lz4".
+	Compression string
 	// EnableStatistics turns on RocksDB's counters, cache hits and misses among
 	// them.
 	EnableStatistics bool
@@ -50,7 +57,7 @@ type Config struct {
 
 // Defaults returns the defaults.
 func Defaults() Config {
-	return Config{DataDir: "./orbit_data", BlockCacheMB: 256, WriteBufferMB: 64, MaxBackgroundJobs: 4, Compression: true}
+	return Config{DataDir: "./orbit_data", CacheBytes: 256 << 20, WriteBufferBytes: 64 << 20, MaxWriteBuffers: 3, MaxBackgroundJobs: 4, Compression: "lz4"}
 }
 
 // Open opens the store. ErrLocked if another has the directory open.
@@ -59,11 +66,14 @@ func Open(ctx context.Context, c Config) (driver.Store, error) {
 		return nil, fmt.Errorf("%w: data_dir is empty", driver.ErrInvalid)
 	}
 	o := rocks.Options{
-		CacheBytes: c.BlockCacheMB << 20, WriteBufferBytes: c.WriteBufferMB << 20, MaxBackgroundJobs: c.MaxBackgroundJobs,
-		Compression: rocks.LZ4, ManualLogFlush: c.Durability == engine.Memory, Statistics: c.EnableStatistics,
+		CacheBytes: c.CacheBytes, WriteBufferBytes: c.WriteBufferBytes, MaxWriteBuffers: c.MaxWriteBuffers, TargetFileBytes: c.TargetFileBytes,
+		MaxBackgroundJobs: c.MaxBackgroundJobs, Compression: rocks.Compression(c.Compression),
+		ManualLogFlush: c.Durability == engine.Memory, Statistics: c.EnableStatistics,
 	}
-	if !c.Compression {
-		o.Compression = rocks.None
+	if Available { // else nothing is opened, and nothing made
+		if err := local.MakeDir(vfs.OS(), c.DataDir); err != nil {
+			return nil, err
+		}
 	}
 	e, err := rocks.Open(c.DataDir, o)
 	if err != nil {

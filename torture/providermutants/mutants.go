@@ -1,6 +1,10 @@
 package providermutants
 
-import "github.com/orbit-persistence/orbit/torture/mutants"
+import (
+	"slices"
+
+	"github.com/orbit-persistence/orbit/torture/mutants"
+)
 
 const (
 	intentCommit   = "providers/intent/commit.go"
@@ -30,8 +34,18 @@ var (
 	nodeTests      = []string{"providers/node"}
 )
 
-// All returns every mutant; Modes are the packages whose tests should find it.
+// All returns every mutant; Modes are the packages whose tests should find it. What is
+// not of the core has a file of its own, and a line here.
 func All() []mutants.Mutant {
+	return slices.Concat(
+		core(),
+		opening(),
+		migrating(),
+	)
+}
+
+// core are the mutants of the layers that all providers share.
+func core() []mutants.Mutant {
 	return []mutants.Mutant{
 		// Transactions over compare-and-swap.
 		{

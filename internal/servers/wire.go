@@ -1,0 +1,70 @@
+package servers
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+)
+
+// Wire is a connection to a server that can be made to fail.
+type Wire struct {
+	// Address is where to talk to the server.
+	Address string
+
+	t     testing.TB
+	proxy *toxiproxy.Proxy
+}
+
+// NewWire returns a wire to a server, which ends with the test.
+func NewWire(t testing.TB, server string) *Wire {
+	t.Helper()
+	control := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	w := &Wire{t: t, proxy: toxiproxy.NewProxy(control, "wire", "127.0.0.1:0", server)}
+	if err := w.proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Address = w.proxy.Listen
+	t.Cleanup(w.proxy.Stop)
+	return w
+}
+
+// Cut ends all connections, and refuses new ones until Mend.
+func (w *Wire) Cut() { w.proxy.Stop() }
+
+// Mend takes away every fault.
+func (w *Wire) Mend() {
+	w.t.Helper()
+	w.proxy.Toxics.ResetToxics(context.Background())
+	if err := w.proxy.Start(); err != nil && !strings.Contains(err.Error(), toxiproxy.ErrProxyAlreadyStarted.Error()) {
+		w.t.Fatal(err)
+	}
+}
+
+// Direction is the one in which a fault acts.
+type Direction string
+
+// The directions.
+const (
+	ToServer   Direction = "upstream"
+	FromServer Direction = "downstream"
+)
+
+// Fail makes the wire fail, until Mend, as a toxic of Toxiproxy does: "reset_peer",
+// "timeout", "latency", "limit_data", "slicer", "bandwidth", with its attributes.
+func (w *Wire) Fail(d Direction, toxic string, attributes map[string]int) {
+	w.t.Helper()
+	text, err := json.Marshal(map[string]any{"name": string(d) + " " + toxic, "type": toxic, "stream": d, "attributes": attributes})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.proxy.Toxics.AddToxicJson(strings.NewReader(string(text))); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func cutPort(address string) (host, port string, err error) { return net.SplitHostPort(address) }

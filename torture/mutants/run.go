@@ -77,7 +77,8 @@ type outcome struct {
 	idle string
 }
 
-// Tests is the mode that runs the tests of the engine that shows the mutant, or of the log: some defects show only where several goroutines, or sinks, meet in a way
+// Tests is the mode that runs the tests of the package that the mutant is in, wal or
+// an engine: some defects show only where several goroutines, or sinks, meet in a way
 // that a mode rarely makes.
 const Tests = "tests"
 
@@ -87,7 +88,7 @@ func testsSuffix(engine string) string { return "." + engine + ".test" }
 // engineOf is the engine that shows a mutant or a site: the example, which stands on
 // the log, unless it is one of another engine.
 func engineOf(on string) string {
-	for _, name := range []string{"cowbtree", "flash"} {
+	for _, name := range []string{"cowbtree", "lsm", "flash"} {
 		if strings.HasPrefix(on, name+"/") || strings.Contains(on, "/engine/"+name+".") {
 			return name
 		}
@@ -104,6 +105,9 @@ func (r *runner) tests(ctx context.Context, on string, env ...string) (outcome, 
 	cmd := exec.CommandContext(ctx, r.program+testsSuffix(engineOf(on)), args...)
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), append(env, "ORBIT_MUTANT="+on)...)
+	if engineOf(on) == "lsm" {
+		cmd.Env = append(cmd.Env, "ORBIT_TEST_OPERATIONS=1000") // or its longest would take more
+	}
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
@@ -312,14 +316,14 @@ func (r *runner) baseline(ctx context.Context, modes []string) (sound, failed, i
 func (r *runner) unmutated(ctx context.Context, mode string) (fails, does string, err error) {
 	for n, work := range r.efforts(mode) {
 		seed := r.seed + uint64(n)
-		for _, on := range []string{"", noMutant, "flash/"} {
+		for _, on := range noMutants {
 			o, err := r.mode(ctx, mode, on, seed, work)
 			switch {
 			case err != nil:
 				return "", "", err
 			case o.how != "":
 				return fmt.Sprintf("%s of %s fails without a mutant, and judges none: seed %d, work %d: %s", mode, engineOf(on), seed, work, o.how), "", nil
-			case o.idle != "" && on == "": // the B+tree need not have what a mode is about
+			case o.idle != "" && on == "": // the others need not have what a mode is about
 				return "", fmt.Sprintf("%s judges no mutant: %s", mode, o.idle), nil
 			}
 		}
@@ -327,14 +331,14 @@ func (r *runner) unmutated(ctx context.Context, mode string) (fails, does string
 	return "", "", nil
 }
 
-// noMutant is the name of none, under which the copy-on-write B+tree runs.
-const noMutant = "cowbtree/"
+// noMutants are names of none, under which each of the engines runs.
+var noMutants = []string{"", "cowbtree/", "lsm/", "flash/"}
 
 // sites finds the sites that the modes meet.
 func (r *runner) sites(ctx context.Context, modes []string) ([]string, error) {
 	list := filepath.Join(r.dir, "sites")
 	for _, mode := range modes {
-		for _, on := range []string{"", noMutant} {
+		for _, on := range noMutants {
 			o, err := r.mode(ctx, mode, on, r.seed, r.efforts(mode)[0], "ORBIT_SITES="+list)
 			if err != nil {
 				return nil, err

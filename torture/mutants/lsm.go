@@ -19,6 +19,8 @@ const (
 	lsmSnapshot    = "engine/lsm/snapshot.go"
 	lsmStored      = "engine/lsm/stored.go"
 	lsmTable       = "engine/lsm/table.go"
+	lsmTrie        = "engine/lsm/trie.go"
+	lsmTrieCursor  = "engine/lsm/triecursor.go"
 	lsmTableWriter = "engine/lsm/tablewriter.go"
 )
 
@@ -526,5 +528,23 @@ var lsmMutants = []Mutant{
 		Breaks: "commits wait while a conditional one reads tables",
 		Old:    "	for range mostInquiries {\n",
 		New:    "	for range PICK(0, mostInquiries) {\n",
+	},
+	{
+		Name: "lsm/dead-for-ever", Class: Isolation, File: lsmTrie, Modes: []string{Tests},
+		Breaks: "a node of the memtable goes on to say that all below it is dead when something is put there",
+		Old:    "		case !was:\n			t.store(node.at()+16, 0)\n",
+		New:    "		case !was && !MUTANT:\n			t.store(node.at()+16, 0)\n",
+	},
+	{
+		Name: "lsm/walk-past-the-limit", Class: Isolation, File: lsmTrieCursor, Modes: []string{Tests},
+		Breaks: "a walk passes by the dead in memory beyond where a table has entries that they hide",
+		Old:    "			if !inside(c.t.recordKey(c.t.end(c.stack[i].node, back)), limit, back) {\n",
+		New:    "			if !MUTANT && !inside(c.t.recordKey(c.t.end(c.stack[i].node, back)), limit, back) {\n",
+	},
+	{
+		Name: "lsm/tombstone-dropped-over-older", Class: Replay, File: lsmMerge, Modes: []string{Tests},
+		Breaks: "a tombstone is dropped though an older run has the key",
+		Old:    "		if reader, err := t.open(); err != nil || reader.find(key, hash) >= 0 {\n",
+		New:    "		if reader, err := t.open(); !MUTANT && (err != nil || reader.find(key, hash) >= 0) {\n",
 	},
 }

@@ -153,6 +153,91 @@ func TestReadOnlyWritesNoTables(t *testing.T) {
 	}
 }
 
+// unflushed commits a value that fills a memtable, in which nobody flushes what waits.
+func (e *Engine) unflushed(t *testing.T, key []byte, size int) {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b := putBatch(key, string(make([]byte, size)))
+	st := e.state.Load()
+	m, err := e.newMemtable(batchNeed(b))
+	e.must(t, err)
+	queue := st.queue
+	if st.mem.empty() {
+		e.install(newState(m, queue, st.levels))
+	} else {
+		q := &queued{mem: st.mem, version: st.mem.last, sequence: st.mem.sequence}
+		e.install(newState(m, append([]*queued{q}, queue...), st.levels))
+	}
+	sequence, err := e.log.Append(context.Background(), b.Encoded(), engine.Buffered)
+	e.must(t, err)
+	e.visible.Store(e.addBatch(m, b, sequence))
+}
+
+// TestLogIsKept: while the oldest memtable is flushed, the log keeps what is in the others.
+func TestLogIsKept(t *testing.T) {
+	disk := simdisk.New(simdisk.Options{Seed: 1})
+	o := tiny(disk)
+	o.Inline = true
+	e := mustOpen(t, "/store", o)
+	const n, size = 12, 20 << 10 // each in a segment of its own, or nearly
+	for i := range n {
+		e.unflushed(t, optionKey(i), size)
+		if i == n/2 {
+			if more, err := e.flushOldest(context.Background()); !more || err != nil {
+				t.Fatal(more, err)
+			}
+		}
+	}
+	o.FS = imageOf(disk)
+	again := mustOpen(t, "/store", o)
+	for i := range n {
+		if v, err := again.Get(optionKey(i), nil); err != nil || len(v) != size {
+			t.Errorf("key %d: %d bytes, %v", i, len(v), err)
+		}
+	}
+	if err := errors.Join(again.Close(), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLoadAfterPowerCut: when the record of a bulk load is durable, so are its tables, by
+// name and content, and they stay when the store is opened again.
+func TestLoadAfterPowerCut(t *testing.T) {
+	ctx := context.Background()
+	disk := simdisk.New(simdisk.Options{Seed: 1})
+	o := smallest(true)
+	o.FS = disk
+	e := mustOpen(t, "/store", o)
+	load := map[string]string{}
+	for i := range 100 {
+		load[string(optionKey(i))] = string(optionValue(i, 100))
+	}
+	// Ingest, without what follows it.
+	j := &job{e: e, options: e.table(true), bottom: true}
+	tables, _, err := j.load(ctx, entriesOf(load))
+	e.must(t, err)
+	q, _, err := e.admit(ctx, tables)
+	e.must(t, err)
+	e.must(t, e.flushLog(q.sequence))
+	w := disk.Walk()
+	for w.Next() {
+	}
+	fates := make([]simdisk.Fate, len(w.Pending()))
+	for i := range fates {
+		fates[i] = simdisk.Lost
+	}
+	o.FS = w.Crash(fates, 1)
+	for range 2 {
+		again := mustOpen(t, "/store", o)
+		if err := errors.Join(same(again, load), again.invariants(true)); err != nil {
+			t.Fatal(err)
+		}
+		e.must(t, again.Close())
+	}
+	e.must(t, e.Close())
+}
+
 // TestOpenWithAFullQueue: an opening that has to clear a dropped family waits for no flush
 // that nobody makes, though the log has filled all memtables.
 func TestOpenWithAFullQueue(t *testing.T) {
@@ -169,28 +254,9 @@ func TestOpenWithAFullQueue(t *testing.T) {
 	if err := errors.Join(e.flushAll(ctx), e.DropFamily(ctx, "family")); err != nil {
 		t.Fatal(err)
 	}
-	// Without flushes, the log gets what two memtables hold.
-	e.mu.Lock()
-	for n := 0; n < 2; {
-		var b engine.Batch
-		b.Put(optionKey(0), make([]byte, o.MemtableBytes))
-		st := e.state.Load()
-		if st.mem.full(o.MemtableBytes, batchNeed(&b)) || n == 0 {
-			n++
-			m, err := e.newMemtable(batchNeed(&b))
-			if err != nil {
-				t.Fatal(err)
-			}
-			q := &queued{mem: st.mem, version: st.mem.last, sequence: st.mem.sequence}
-			e.install(newState(m, append([]*queued{q}, st.queue...), st.levels))
-		}
-		sequence, err := e.log.Append(ctx, b.Encoded(), engine.Buffered)
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.visible.Store(e.addBatch(e.state.Load().mem, &b, sequence))
+	for range 2 {
+		e.unflushed(t, optionKey(0), int(o.MemtableBytes))
 	}
-	e.mu.Unlock()
 	o.FS, o.Inline = imageOf(disk), false
 	again := mustOpen(t, "/store", o)
 	if v, err := again.Get(optionKey(0), nil); err != nil || int64(len(v)) != o.MemtableBytes {

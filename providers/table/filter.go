@@ -38,7 +38,9 @@ const (
 var operatorNames = [...]string{"=", "<>", "<", ">=", ">", "<=", "LIKE", "NOT LIKE", "IN", "NOT IN", "IS NULL", "IS NOT NULL"}
 
 // negated returns the operator of the opposite: the pairs stand side by side.
-func (o operator) negated() operator { return [...]operator{ne, eq, ge, lt, le, gt, notLike, like, notIn, in, notNull, isNull}[o] }
+func (o operator) negated() operator {
+	return [...]operator{ne, eq, ge, lt, le, gt, notLike, like, notIn, in, notNull, isNull}[o]
+}
 
 type comparison struct {
 	column string

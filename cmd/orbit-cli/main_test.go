@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/orbit-persistence/orbit/bench"
 	"github.com/orbit-persistence/orbit/bench/enginebench"
@@ -28,8 +31,15 @@ func TestMain(m *testing.M) {
 
 func orbit(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	return orbitReading(t, "", args...)
+}
+
+// orbitReading is orbit with something on its standard input.
+func orbitReading(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asCLI+"=1")
+	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
@@ -41,6 +51,17 @@ func orbit(t *testing.T, args ...string) (code int, stdout, stderr string) {
 // TestBadCalls: one clear line on standard error, and exit code 2.
 func TestBadCalls(t *testing.T) {
 	for what, args := range map[string][]string{
+		"needs a value":           {"put", "--backend", "lsm", "--dir", "x", "key"},
+		"and not both":            {"put", "--backend", "lsm", "--dir", "x", "key", "value", "--file", "f"},
+		"not in the encoding":     {"get", "--encoding", "hex", "xyz"},
+		"--if-revision":           {"delete", "--if-revision", "new", "key"},
+		"--limit -1":              {"list", "--limit=-1"},
+		"unknown backend":         {"list", "--backend", "mongo"},
+		"--dir needs --backend":   {"list", "--dir", "x"},
+		"leave it out":            {"list", "--backend", "lsm", "--config", "f.toml"},
+		"s3 does not lie in a":    {"list", "--backend", "s3", "--dir", "x"},
+		"--node":                  {"leases", "--node", "one/two/three"},
+		"--active and --expired":  {"nodes", "--active", "--expired"},
 		"unknown flag --enginez":  {"bench", "--enginez", "memory"},
 		`unknown engine "mem"`:    {"bench", "--engines", "mem"},
 		`unknown workload "gets"`: {"bench", "--workloads", "gets"},
@@ -105,5 +126,27 @@ func TestTorture(t *testing.T) {
 	}
 	if table, err := os.ReadFile(filepath.Join(out, "crash-table.md")); err != nil || !strings.Contains(string(table), "| bbolt |") {
 		t.Errorf("the crash table is %q (%v)", table, err)
+	}
+}
+
+// startCLI starts a command that will be stopped.
+func startCLI(t *testing.T, args []string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asCLI+"=1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+// waitFor waits until a file or directory is there.
+func waitFor(path string) error {
+	for {
+		_, err := os.Stat(path)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		time.Sleep(time.Millisecond)
 	}
 }

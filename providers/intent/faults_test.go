@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/orbit-persistence/orbit/providers/driver"
@@ -148,6 +149,79 @@ func (s tolerant) Get(ctx context.Context, key []byte) (e driver.Entry, err erro
 	for {
 		if e, err = s.store.Get(ctx, key); !errors.Is(err, driver.ErrUnavailable) {
 			return e, err
+		}
+	}
+}
+
+// TestDoubtIsToldAsDoubtAlone: the commit point is done, its answer is lost, and so is
+// every answer to the question what became of it. Whatever kind of error that question
+// meets, the caller is told of a doubt, and of nothing that says that nothing was
+// applied: whoever believes that commits a second time.
+func TestDoubtIsToldAsDoubtAlone(t *testing.T) {
+	certain := []error{driver.ErrUnavailable, driver.ErrConflict, driver.ErrFenced, driver.ErrDenied, driver.ErrNoSpace, driver.ErrReadOnly, driver.ErrTooLarge}
+	for _, met := range certain {
+		b, c := base(t), newClock()
+		var records atomic.Int64
+		lost := func() bool { return records.Load() >= 2 }
+		f := &drivertest.Faulty{Store: b,
+			Before: func(context.Context, drivertest.Call) error {
+				if lost() {
+					return met
+				}
+				return nil
+			},
+			After: func(_ context.Context, call drivertest.Call) error {
+				isRecord := len(call.Key) > 1 && call.Key[0] == 0 && call.Key[1] == 0
+				if call.Op == "put" && isRecord && records.Add(1) == 2 {
+					return driver.ErrOutcomeUnknown
+				}
+				return nil
+			}}
+		err := client(t, f, c).Commit(t.Context(), &driver.Commit{Writes: []driver.Write{{Key: []byte("a"), Value: []byte("new")}}})
+		if !errors.Is(err, driver.ErrOutcomeUnknown) || !strings.Contains(err.Error(), met.Error()) {
+			t.Errorf("asking met %q, and the caller is told %v", met, err)
+		}
+		for _, kind := range certain {
+			if errors.Is(err, kind) {
+				t.Errorf("asking met %q, and the caller is told that it is %q: %v", met, kind, err)
+			}
+		}
+		if v, _ := get(t, client(t, b, c), "a"); v != "new" {
+			t.Errorf("it was committed, and another client sees %s", v)
+		}
+	}
+}
+
+// TestKeysAreTheCallersAgain: the caller writes over its keys as soon as Commit has
+// returned, and before the intents are settled. Those of the transaction are settled
+// all the same: were its record to go before them, they would count as aborted.
+func TestKeysAreTheCallersAgain(t *testing.T) {
+	b, c := base(t), newClock()
+	var records atomic.Int64
+	returned := make(chan struct{})
+	f := &drivertest.Faulty{Store: b, Before: func(_ context.Context, call drivertest.Call) error {
+		isRecord := len(call.Key) > 1 && call.Key[0] == 0 && call.Key[1] == 0
+		if call.Op == "put" && isRecord && records.Add(1) <= 2 || records.Load() < 2 {
+			return nil // up to the commit point
+		}
+		<-returned
+		return nil
+	}}
+	s := client(t, f, c)
+	keys := [][]byte{[]byte("a"), []byte("b")}
+	err := s.Commit(t.Context(), &driver.Commit{Writes: []driver.Write{{Key: keys[0], Value: []byte("new")}, {Key: keys[1], Value: []byte("new")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys[0][0], keys[1][0] = 'x', 'y'
+	close(returned)
+	if err := s.Close(); err != nil { // waits for what is settled
+		t.Fatal(err)
+	}
+	other := client(t, b, c)
+	for _, key := range []string{"a", "b"} {
+		if v, _ := get(t, other, key); v != "new" {
+			t.Errorf("%s was committed, and is %s", key, v)
 		}
 	}
 }

@@ -46,9 +46,6 @@ Examples:
 
 // Run migrates.
 func (c *migrateCommand) Run(ctx context.Context) error {
-	if c.BatchSize < 1 {
-		return bench.Usagef("--batch-size %d: at least 1", c.BatchSize)
-	}
 	var r migrate.Result
 	return c.run(ctx, "run the same command again to go on", func(ctx context.Context) (any, error) {
 		var err error
@@ -77,6 +74,9 @@ func printResult(w io.Writer, r *migrate.Result) {
 }
 
 func (c *migrateCommand) migrate(ctx context.Context) (r migrate.Result, err error) {
+	if c.BatchSize < 1 {
+		return r, bench.Usagef("--batch-size %d: at least 1", c.BatchSize)
+	}
 	from, err := c.find(c.From)
 	if err != nil {
 		return r, err
@@ -212,9 +212,6 @@ Examples:
 
 // Run imports.
 func (c *importCommand) Run(ctx context.Context) error {
-	if c.BatchSize < 1 {
-		return bench.Usagef("--batch-size %d: at least 1", c.BatchSize)
-	}
 	var r migrate.Result
 	return c.run(ctx, "run the same command again to go on", func(ctx context.Context) (any, error) {
 		var err error
@@ -227,6 +224,9 @@ func (c *importCommand) Run(ctx context.Context) error {
 }
 
 func (c *importCommand) read(ctx context.Context) (r migrate.Result, err error) {
+	if c.BatchSize < 1 {
+		return r, bench.Usagef("--batch-size %d: at least 1", c.BatchSize)
+	}
 	if _, err := os.Stat(c.Input); err != nil { // before a store is made
 		return r, fmt.Errorf("import: %w", err)
 	}
@@ -271,11 +271,11 @@ Examples:
 
 // Run validates.
 func (c *validateCommand) Run(ctx context.Context) error {
-	if c.Input != "" && c.Against != "" {
-		return bench.Usagef("--input and --against: choose one")
-	}
 	var r migrate.Report
 	return c.run(ctx, "", func(ctx context.Context) (any, error) {
+		if c.Input != "" && c.Against != "" {
+			return r, bench.Usagef("--input and --against: choose one")
+		}
 		err := c.with(ctx, &c.outputFlags, func(ctx context.Context, p *providers.Provider, report func(migrate.Progress)) (err error) {
 			if r, err = migrate.Validate(ctx, p, report); err == nil {
 				err = c.compare(ctx, p, &r, report)

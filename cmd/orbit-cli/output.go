@@ -8,8 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/orbit-persistence/orbit/bench"
-	"github.com/orbit-persistence/orbit/providers/config"
 	"github.com/orbit-persistence/orbit/providers/migrate"
 	"golang.org/x/term"
 )
@@ -30,13 +28,10 @@ func (f *outputFlags) run(ctx context.Context, advice string, do func(ctx contex
 		}
 	}
 	stop()
+	err = oneLine(err)
 	switch {
-	case err != nil && f.JSON && !bench.IsUsage(err):
-		errs := config.Errors(err)
-		if len(errs) == 0 {
-			errs = []*config.Error{{Problem: err.Error()}}
-		}
-		return errors.Join(writeJSON(os.Stdout, map[string]any{"errors": errs}), err)
+	case err != nil && f.JSON:
+		return errors.Join(err, writeJSON(os.Stdout, map[string]string{"error": err.Error()}))
 	case err != nil:
 		return err
 	case f.JSON:

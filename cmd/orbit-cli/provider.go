@@ -61,8 +61,9 @@ func (f *backendFlags) spec() string {
 // selected is a provider that a command was told of.
 type selected struct {
 	// label names it in the records of migrations.
-	label  string
-	config providers.Config
+	label   string
+	config  providers.Config
+	backend config.Backend
 	// dir is where a local one lies, "" for others.
 	dir string
 }
@@ -95,36 +96,69 @@ func local(spec, backend, dir string) (selected, error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return selected{}, err
 	}
-	var b config.Backend
-	switch kind {
-	case config.KindMemory:
-		m := config.Default[config.Memory]()
-		m.DiskBackup = &config.DiskBackup{Path: dir, SyncInterval: engineDefaultSync, Compression: config.NoCompression}
-		b = m
-	case config.KindCowBTree:
-		c := config.Default[config.CowBTree]()
-		c.DataDir = dir
-		b = c
-	case config.KindLsmTree:
-		c := config.Default[config.LsmTree]()
-		c.DataDir = dir
-		b = c
-	case config.KindRocksDB:
-		c := config.Default[config.RocksDB]()
-		c.DataDir = dir
-		b = c
-	case config.KindPebble:
-		c := config.Default[config.Pebble]()
-		c.DataDir = dir
-		b = c
-	case config.KindFlash:
-		c := config.Default[config.Flash]()
-		c.DataDir = dir
-		b = c
-	default:
+	b := lyingIn(kind, dir)
+	if b == nil {
 		return selected{}, bench.Usagef("provider %s: %s is not local; name it in a configuration, and give that with --config", spec, kind)
 	}
 	return chosen(string(kind)+":"+dir, b)
+}
+
+// lyingIn returns a local backend with its defaults in a directory, nil of one that is
+// not local.
+func lyingIn(kind config.Kind, dir string) config.Backend {
+	var b config.Backend
+	switch kind {
+	case config.KindMemory:
+		b = config.Default[config.Memory]()
+	case config.KindCowBTree:
+		b = config.Default[config.CowBTree]()
+	case config.KindLsmTree:
+		b = config.Default[config.LsmTree]()
+	case config.KindRocksDB:
+		b = config.Default[config.RocksDB]()
+	case config.KindPebble:
+		b = config.Default[config.Pebble]()
+	case config.KindFlash:
+		b = config.Default[config.Flash]()
+	default:
+		return nil
+	}
+	b, _ = moved(b, dir)
+	return b
+}
+
+// moved returns a local backend's configuration for another directory.
+func moved(b config.Backend, dir string) (config.Backend, bool) {
+	switch c := b.(type) {
+	case config.Memory:
+		c.DiskBackup = &config.DiskBackup{Path: dir, SyncInterval: engineDefaultSync, Compression: config.NoCompression}
+		return c, true
+	case config.CowBTree:
+		c.DataDir = dir
+		return c, true
+	case config.LsmTree:
+		c.DataDir = dir
+		return c, true
+	case config.RocksDB:
+		c.DataDir = dir
+		return c, true
+	case config.Pebble:
+		c.DataDir = dir
+		return c, true
+	case config.Flash:
+		c.DataDir = dir
+		return c, true
+	}
+	return nil, false
+}
+
+// at returns the same provider in another directory.
+func (s selected) at(dir string) (selected, error) {
+	b, ok := moved(s.backend, dir)
+	if !ok {
+		return selected{}, bench.Usagef("%s does not lie in a directory", s.label)
+	}
+	return chosen(s.label, b)
 }
 
 func chosen(name string, b config.Backend) (selected, error) {
@@ -132,7 +166,9 @@ func chosen(name string, b config.Backend) (selected, error) {
 	if err != nil {
 		return selected{}, err
 	}
-	s := selected{label: name, config: c, dir: directoryOf(b)}
+	c.ExpireInterval = -1 // a command does what it is asked for, and nothing beside it
+	s := selected{label: name, config: c, backend: b}
+	s.dir = directoryOf(b)
 	if !strings.Contains(name, ":") {
 		s.label = string(b.Kind()) + " " + name
 	}
@@ -155,7 +191,7 @@ func directoryOf(b config.Backend) string {
 	case config.Pebble:
 		return c.DataDir
 	case config.Flash:
-		return c.DataDir
+		return c.AllPaths()[0]
 	}
 	return ""
 }

@@ -301,6 +301,31 @@ func (l *levels) bottom(p *plan) bool {
 	return true
 }
 
+// olderThan returns the runs behind the first that a plan merges, without those that it
+// does: these have nothing more in its range.
+func (l *levels) olderThan(p *plan) []*run {
+	merged := func(level int, id uint64) bool {
+		return slices.ContainsFunc(p.inputs, func(in input) bool { return in.level == level && in.run == id })
+	}
+	var older []*run
+	met := false
+	for _, r := range l.top {
+		if merged(0, r.id) {
+			met = true
+		} else if met {
+			older = append(older, r)
+		}
+	}
+	for i, r := range l.below {
+		if merged(i+1, r.id) {
+			met = true
+		} else if met {
+			older = append(older, r)
+		}
+	}
+	return older
+}
+
 // carryOut makes a merge. Under compacting.
 func (e *Engine) carryOut(ctx context.Context, st *state, p *plan) (err error) {
 	start := time.Now()
@@ -319,7 +344,7 @@ func (e *Engine) carryOut(ctx context.Context, st *state, p *plan) (err error) {
 	snapshots := e.snapshotVersions()
 	e.mu.Unlock()
 	l := st.levels
-	j := &job{e: e, lower: p.lower, upper: p.upper, snapshots: snapshots, bottom: l.bottom(p), levels: l, dirty: l.dirty()}
+	j := &job{e: e, lower: p.lower, upper: p.upper, snapshots: snapshots, bottom: l.bottom(p), older: l.olderThan(p), levels: l, dirty: l.dirty()}
 	j.options = e.table(p.level == len(l.below))
 	var stones []tombstone
 	var topBytes, readBytes int64

@@ -118,6 +118,7 @@ var traits = engine.Traits{
 	Conditional: true,
 	Sequenced:   true,
 	Ingest:      true,
+	Logged:      true,
 }
 
 // Traits implements engine.Engine.

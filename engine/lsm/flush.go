@@ -70,7 +70,7 @@ func (e *Engine) writeMemtable(ctx context.Context, st *state, q *queued) (*edit
 	e.mu.Lock()
 	snapshots := e.snapshotVersions()
 	e.mu.Unlock()
-	j := &job{e: e, streams: []stream{newMemStream(q.mem, &e.pace.flushes.done)}, ranges: q.mem.ranges.Load().fragments(snapshots), snapshots: snapshots, options: e.table(false), levels: st.levels}
+	j := &job{e: e, streams: []stream{newMemStream(q.mem, &e.pace.flushes.done)}, ranges: q.mem.ranges.Load().fragments(snapshots), snapshots: snapshots, options: e.table(false), levels: st.levels, older: st.levels.runs}
 	tables, values, err := j.run(ctx)
 	if err != nil {
 		return nil, nil, err

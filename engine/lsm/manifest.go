@@ -300,8 +300,14 @@ type manifest struct {
 	logged, whole int64
 }
 
-func manifestOptions(fsys vfs.FS, dir string, inline bool) wal.Options {
-	return wal.Options{FS: fsys, Sinks: []string{filepath.Join(dir, manifestName)}, SegmentBytes: rollBytes, Flush: wal.SyncData, Inline: inline}
+// manifestOptions returns how the manifest in a directory is opened. Its segments are no
+// larger than those of the log.
+func (o Options) manifestOptions(dir string) wal.Options {
+	segment := int64(rollBytes)
+	if o.SegmentBytes > 0 {
+		segment = min(segment, o.SegmentBytes)
+	}
+	return wal.Options{FS: o.FS, Sinks: []string{filepath.Join(dir, manifestName)}, SegmentBytes: segment, Flush: wal.SyncData, Inline: o.Inline}
 }
 
 // append makes an edit durable.

@@ -167,7 +167,11 @@ type job struct {
 	// snapshots are those that there were when it began, or later; ascending.
 	snapshots []uint64
 	// bottom says that nothing older than what is merged has keys in its range.
-	bottom  bool
+	bottom bool
+	// older are the runs that may have older versions of what is merged, where bottom
+	// does not say that there are none. A tombstone of a key that none of them has is of
+	// no use.
+	older   []*run
 	options tableOptions
 	// dirty are the value files of which little is of use: what is left is written anew.
 	dirty map[uint64]bool
@@ -268,7 +272,25 @@ func (j *job) take(e *entry) error {
 		}
 		e.version = 0
 	}
+	if e.kind == kindDelete && stripe == 0 && j.newest(e.key) {
+		return nil
+	}
 	return j.add(e)
+}
+
+// newest reports whether no older run has a key. What cannot be read may have it.
+func (j *job) newest(key []byte) bool {
+	hash := hashOf(key)
+	for _, r := range j.older {
+		t := r.find(key)
+		if t == nil {
+			continue
+		}
+		if reader, err := t.open(); err != nil || reader.find(key, hash) >= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // deleted reports whether a tombstone that is seen by the same readers deletes an entry.

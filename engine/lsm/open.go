@@ -142,7 +142,7 @@ func (e *Engine) create() error {
 	}
 	// The manifest has a whole edit from the beginning, so that one that was lost is not
 	// taken for that of a new store.
-	if err := writeManifest(e.fs, e.dir, e.options.Inline, &edit{reset: true, nextFamily: 1}); err != nil {
+	if err := writeManifest(e.options, e.dir, &edit{reset: true, nextFamily: 1}); err != nil {
 		return err
 	}
 	c := current{store: storeID(e.dir, e.options.Inline), levels: uint32(e.options.Levels)}
@@ -191,7 +191,7 @@ func storeID(dir string, inline bool) uint64 {
 func (e *Engine) readManifest(ctx context.Context, c current) (*levels, error) {
 	l := emptyLevels(e.options.Levels)
 	whole := false
-	log, err := wal.Open(ctx, manifestOptions(e.fs, e.dir, e.options.Inline), c.after, func(r wal.Record) error {
+	log, err := wal.Open(ctx, e.options.manifestOptions(e.dir), c.after, func(r wal.Record) error {
 		ed, err := decodeEdit(r.Payload, len(l.below))
 		if err == nil && !whole && !ed.reset {
 			err = fmt.Errorf("%w: it should be a whole one; restore the manifest, or the store from a backup", engine.ErrCorrupt)

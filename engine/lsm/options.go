@@ -21,7 +21,8 @@ type Options struct {
 	// 4, at least 2; then writes wait.
 	MemtableBytes int64
 	MaxMemtables  int
-	// SegmentBytes is the size of a segment of the log; 0 is the log's default.
+	// SegmentBytes is the size of a segment of the log, and bounds that of the manifest's; 0
+	// is the log's default.
 	SegmentBytes int64
 	// Levels is how many levels there are, the top included; 0 for 7; 2 to 16. A store
 	// keeps the number that it was made with: another one is ErrInvalid.

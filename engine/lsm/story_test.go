@@ -20,7 +20,7 @@ import (
 )
 
 // operations is how many operations the longer tests make: n, or what the environment
-// asks for.
+// asks for; less where it takes longer.
 func operations(t testing.TB, n int) int {
 	t.Helper()
 	if text := os.Getenv("ORBIT_TEST_OPERATIONS"); text != "" {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orbit-persistence/orbit/internal/servers"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/drivertest"
 )
@@ -119,7 +120,7 @@ func calls(s driver.Store) []call {
 // eachCall: what a call says of a write that a fault has met is true, then and later;
 // and the store serves again when the wire does.
 func eachCall(t *testing.T, target Target) {
-	w := New(t, target.Server)
+	w := servers.NewWire(t, target.Server)
 	place := t.TempDir()
 	open := func(address string) driver.Store {
 		s, err := target.Open(t.Context(), address, place)
@@ -155,10 +156,10 @@ func eachCall(t *testing.T, target Target) {
 				if f.Silent {
 					ctx, cancel = context.WithTimeout(t.Context(), silence)
 				}
-				w.Break(f)
+				Break(w, f)
 				err = c.run(ctx, s, key, r)
 				cancel()
-				w.Mend()
+				Mend(w)
 				applied := !c.reads && isApplied(t, direct, c, key)
 				if err != nil {
 					harmed++
@@ -236,9 +237,9 @@ func histories(t *testing.T, target Target) {
 			continue
 		}
 		t.Run(c.Name, func(t *testing.T) {
-			w := New(t, target.Server)
+			w := servers.NewWire(t, target.Server)
 			chaos := &chaos{w: w, left: wellCalls}
-			err := c.Run(t.Context(), drivertest.Target{Name: "over a wire that fails", Operations: 240, Open: func(ctx context.Context, place string) (driver.Store, error) {
+			err := c.Run(t.Context(), drivertest.Target{Name: "over a wire that fails", Operations: 120, Open: func(ctx context.Context, place string) (driver.Store, error) {
 				s, err := target.Open(ctx, w.Address, place)
 				if err != nil {
 					return nil, err
@@ -264,7 +265,7 @@ func histories(t *testing.T, target Target) {
 // chaos breaks a wire after some calls that went well, and mends it after some that it
 // has met.
 type chaos struct {
-	w                      *Wire
+	w                      *servers.Wire
 	calls, failed, unknown atomic.Int64
 
 	mu           sync.Mutex // guards what follows, and the wire
@@ -288,10 +289,10 @@ func (c *chaos) turn(well bool) {
 		return
 	}
 	if c.broken {
-		c.w.Mend()
+		Mend(c.w)
 		c.left = wellCalls
 	} else {
-		c.w.Break(Faults()[c.faults%len(Faults())])
+		Break(c.w, Faults()[c.faults%len(Faults())])
 		c.faults, c.left = c.faults+1, harmedCalls
 	}
 	c.broken = !c.broken

@@ -10,15 +10,13 @@ import (
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/drivertest"
 	"github.com/orbit-persistence/orbit/providers/etcd"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, wire.Ignored) }
 
 // prefix makes a name of a place.
 func prefix(place string) string { return filepath.Base(filepath.Dir(place)) + filepath.Base(place) }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	c := servers.EtcdCluster(t, 3, servers.EtcdOptions{})
 	drivertest.Run(t, drivertest.Target{
 		Name: "etcd",
@@ -29,6 +27,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestWireFaults(t *testing.T) {
+	t.Parallel()
 	c := servers.EtcdCluster(t, 1, servers.EtcdOptions{})
 	wire.Run(t, wire.Target{
 		Server: c.Members[0].Address,

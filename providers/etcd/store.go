@@ -2,8 +2,11 @@ package etcd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"sync"
 	"time"
 
@@ -97,6 +100,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		s.data, s.fence = c.Prefix+"/data/", c.Prefix+"/fence/"
 	}
 	err = s.greet(ctx, &c)
+	if errors.Is(err, driver.ErrUnavailable) && secure != nil {
+		err = refusedHandshake(ctx, &c, secure, err)
+	}
 	if !opened() && err == nil {
 		err = ctx.Err()
 	}
@@ -142,6 +148,29 @@ func (s *Store) greet(ctx context.Context, c *Config) error {
 		Commit: true, BatchGet: true, BulkPut: true, Watch: true,
 	}
 	return s.Ping(ctx)
+}
+
+// refusedHandshake returns why a server has ended a connection that was just made, and
+// err if it does not say. TLS 1.3 lets a client write before the server has looked at its
+// certificate, so that what the transport reports is often a broken pipe.
+func refusedHandshake(ctx context.Context, c *Config, secure *tls.Config, err error) error {
+	secure = secure.Clone()
+	secure.NextProtos = []string{"h2"}
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: c.ConnectionTimeout}, Config: secure}
+	u, parseErr := url.Parse(c.Endpoints[0])
+	if parseErr != nil {
+		return err
+	}
+	conn, dialErr := dialer.DialContext(ctx, "tcp", u.Host)
+	if dialErr == nil {
+		defer conn.Close()
+		_ = conn.SetReadDeadline(time.Now().Add(c.ConnectionTimeout)) // a connection has one
+		_, dialErr = conn.Read(make([]byte, 1))
+	}
+	if alert := (*net.OpError)(nil); errors.As(dialErr, &alert) && alert.Op == "remote error" {
+		return fmt.Errorf("%w: the server refuses the client's certificate, or that there is none: %w", driver.ErrDenied, dialErr)
+	}
+	return err
 }
 
 // Capabilities implements driver.Store. A commit whose writes have fences has half of the

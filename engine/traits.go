@@ -28,6 +28,7 @@ type Traits struct {
 	NamedSnapshots bool // NamedSnapshots
 	Sequenced      bool // Sequenced
 	Ingest         bool // Ingester
+	Logged         bool // Logged
 }
 
 // MultiGetter reads many keys for less than the price of as many gets.
@@ -124,4 +125,42 @@ type Ingester interface {
 	// is visible. The bytes are read before the next entry is asked for. A
 	// cancelled ctx ends it.
 	Ingest(ctx context.Context, entries iter.Seq2[[]byte, []byte]) error
+}
+
+// Logged engines let their log be read while they are in use, so that it can be
+// archived.
+type Logged interface {
+	// LogPosition returns the identity of the log, which stays the same as long as the
+	// store does once something was committed, and the sequence of its newest record: a
+	// count of its own, in which each non-empty batch is one record.
+	LogPosition() (log, sequence uint64)
+	// NewLogReader returns a reader of the records behind one. The log keeps them, and
+	// what follows, in up to limit bytes beside those that it needs itself, 0 for no
+	// limit; what takes more is lost to the reader. ErrNotFound if some are gone already.
+	// It must be closed.
+	NewLogReader(after uint64, limit int64) (LogReader, error)
+}
+
+// LogReader reads a log in its order. It belongs to one goroutine at a time.
+type LogReader interface {
+	// Read calls each for the records that have become durable since the last call, and
+	// returns the sequence of the last that each has taken without an error. An error of
+	// each ends it. ErrNotFound if records were lost to the reader: begin anew, with a
+	// checkpoint.
+	Read(ctx context.Context, each func(LogRecord) error) (last uint64, err error)
+	// Keep tells that the records up to sequence are not needed any more.
+	Keep(sequence uint64)
+	// Close lets the log go on without the reader. A second Close is ErrClosed.
+	Close() error
+}
+
+// LogRecord is one record of a log.
+type LogRecord struct {
+	Sequence uint64
+	// Batch is an encoded Batch, good until the callback returns; nil if the record is
+	// none.
+	Batch []byte
+	// Opaque records change what is stored, and do not say how, as bulk loads do: what
+	// follows cannot be applied to a state of before.
+	Opaque bool
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/orbit-persistence/orbit/bench"
 	"github.com/orbit-persistence/orbit/bench/enginebench"
@@ -123,5 +126,27 @@ func TestTorture(t *testing.T) {
 	}
 	if table, err := os.ReadFile(filepath.Join(out, "crash-table.md")); err != nil || !strings.Contains(string(table), "| bbolt |") {
 		t.Errorf("the crash table is %q (%v)", table, err)
+	}
+}
+
+// startCLI starts a command that will be stopped.
+func startCLI(t *testing.T, args []string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asCLI+"=1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+// waitFor waits until a file or directory is there.
+func waitFor(path string) error {
+	for {
+		_, err := os.Stat(path)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		time.Sleep(time.Millisecond)
 	}
 }

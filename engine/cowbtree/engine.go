@@ -130,6 +130,7 @@ var traits = engine.Traits{
 	NamedSnapshots: true,
 	Sequenced:      true,
 	Ingest:         true,
+	Logged:         true,
 }
 
 // Traits implements engine.Engine.

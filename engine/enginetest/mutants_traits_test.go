@@ -113,7 +113,7 @@ func traitMutants() []mutant {
 				}
 			})})
 	}
-	return slices.Concat(all, readManyMutants, familyMutants, conditionalMutants, namedSnapshotMutants, sequencedMutants, ingestMutants, upkeepMutants)
+	return slices.Concat(all, readManyMutants, familyMutants, conditionalMutants, namedSnapshotMutants, sequencedMutants, loggedMutants, ingestMutants, upkeepMutants)
 }
 
 var readManyMutants = []mutant{

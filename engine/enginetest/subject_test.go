@@ -184,7 +184,7 @@ type bare struct {
 
 func newBare(from *subject) bare {
 	t := from.Traits()
-	t.MultiGet, t.Families, t.Conditional, t.NamedSnapshots, t.Sequenced, t.Ingest = false, false, false, false, false, false
+	t.MultiGet, t.Families, t.Conditional, t.NamedSnapshots, t.Sequenced, t.Ingest, t.Logged = false, false, false, false, false, false, false
 	return bare{from, t}
 }
 

@@ -27,6 +27,7 @@ var traitCases = []Case{
 		_, named := s.Engine.(engine.NamedSnapshots)
 		_, sequenced := s.Engine.(engine.Sequenced)
 		_, ingest := s.Engine.(engine.Ingester)
+		_, logged := s.Engine.(engine.Logged)
 		for _, x := range []struct {
 			name              string
 			declared, present bool
@@ -37,6 +38,7 @@ var traitCases = []Case{
 			{"NamedSnapshots", s.traits.NamedSnapshots, named},
 			{"Sequenced", s.traits.Sequenced, sequenced},
 			{"Ingest", s.traits.Ingest, ingest},
+			{"Logged", s.traits.Logged, logged},
 		} {
 			if x.declared != x.present {
 				s.failf("trait %s: declared is %v, present is %v", x.name, x.declared, x.present)
@@ -56,6 +58,7 @@ var traitCases = []Case{
 	{"traits/named-snapshots", namedSnapshots},
 	{"traits/sequenced", sequenced},
 	{"traits/ingest", ingest},
+	{"traits/logged", logged},
 	{"traits/checkpoint", checkpoint},
 	{"traits/compact", compact},
 	{"traits/metrics", metrics},
@@ -574,4 +577,74 @@ func metrics(s *session) {
 			s.failf("Metrics.Other has %q, which is not snake_case", name)
 		}
 	}
+}
+
+// logged: what the log tells, applied to a checkpoint behind the place where that stands,
+// is what the store shows.
+func logged(s *session) {
+	x, ok := s.Engine.(engine.Logged)
+	if !ok {
+		return
+	}
+	wrote := map[uint64]string{} // encoded batches by their sequence in the log
+	random := s.random(37)
+	apply := func() {
+		b := batch(func(b *engine.Batch) {
+			for range random.IntN(4) + 1 {
+				key := fmt.Appendf(nil, "%02d", random.IntN(60))
+				switch random.IntN(5) {
+				case 0:
+					b.Delete(key)
+				case 1:
+					b.DeleteRange(key, fmt.Appendf(nil, "%02d", random.IntN(60)))
+				default:
+					b.Put(key, []byte(pattern(random.IntN(300))))
+				}
+			}
+		})
+		s.ok(s.Apply(s.ctx, b, engine.Flushed), "apply")
+		_, sequence := x.LogPosition()
+		wrote[sequence] = string(b.Encoded())
+	}
+	for range 20 {
+		apply()
+	}
+	log, from := x.LogPosition()
+	reader, err := x.NewLogReader(from, 0)
+	s.ok(err, "new log reader")
+	last := from
+	read := func() {
+		upTo, err := reader.Read(s.ctx, func(r engine.LogRecord) error {
+			if r.Sequence != last+1 {
+				s.failf("the log tells record %d behind %d", r.Sequence, last)
+			}
+			last = r.Sequence
+			if want, is := wrote[r.Sequence]; is && string(r.Batch) != want {
+				s.failf("record %d of the log is not the batch that was applied", r.Sequence)
+			}
+			return nil
+		})
+		s.ok(err, "read log")
+		if _, newest := x.LogPosition(); upTo != last || last != newest {
+			s.failf("read up to %d, told up to %d, and the log is at %d", upTo, last, newest)
+		}
+		reader.Keep(last)
+	}
+	for range 30 {
+		for range random.IntN(6) {
+			apply()
+		}
+		read()
+	}
+	if now, _ := x.LogPosition(); now != log {
+		s.failf("the log was %x, and is %x", log, now)
+	}
+	if len(wrote) < 50 {
+		s.failf("%d batches have %d places in the log", len(wrote), last)
+	}
+	if _, err := x.NewLogReader(last+1, 0); err == nil {
+		s.failf("a reader begins behind a record that is not there")
+	}
+	s.ok(reader.Close(), "close log reader")
+	s.wants(engine.ErrClosed, reader.Close(), "close a log reader again")
 }

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -145,7 +146,11 @@ func (c *Capabilities) CheckCommit(m *Commit) error {
 }
 
 func checkDistinct(writes []Write) error {
-	if len(writes) < 2 {
+	ascending := true
+	for i := 1; i < len(writes) && ascending; i++ {
+		ascending = bytes.Compare(writes[i-1].Key, writes[i].Key) < 0
+	}
+	if ascending {
 		return nil
 	}
 	seen := make(map[string]struct{}, len(writes))

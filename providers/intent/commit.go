@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,9 @@ func (t *tx) run(ctx context.Context) error {
 	t.at, t.placed = make([]driver.Revision, len(t.commit.Writes)), make([]bool, len(t.commit.Writes))
 	t.record = record{status: pendingStatus, timeout: t.timeout}
 	for i := range t.commit.Writes {
-		t.record.keys = append(t.record.keys, t.commit.Writes[i].Key)
+		// The intents are settled after Commit has returned, when the caller's keys are
+		// the caller's again.
+		t.record.keys = append(t.record.keys, bytes.Clone(t.commit.Writes[i].Key))
 	}
 	err := t.prepare(ctx)
 	if err == nil {

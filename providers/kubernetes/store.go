@@ -85,6 +85,9 @@ func Open(ctx context.Context, c Config) (driver.Store, error) {
 	if r.UserAgent == "" {
 		r.UserAgent = "orbit"
 	}
+	// One connection for each request under way: a connection that hangs, as one of HTTP/2
+	// can for a minute, holds up that request alone.
+	r.NextProtos = []string{"http/1.1"}
 	r.ContentType, r.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
 	s := &Store{c: c, orphanAge: time.Hour, parted: map[string]known{}}
 	if s.writer, err = os.Hostname(); err != nil {

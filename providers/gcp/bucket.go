@@ -38,6 +38,15 @@ func (b *bucket) Ping(ctx context.Context) error {
 
 func (b *bucket) Get(ctx context.Context, name string) ([]byte, driver.Revision, error) {
 	r, err := b.handle.Object(name).NewReader(ctx)
+	for range 3 {
+		if err == nil {
+			break
+		}
+		if err = b.classify(ctx, err, false, name); !errors.Is(err, errListed) {
+			return nil, driver.Revision{}, err
+		}
+		r, err = b.handle.Object(name).NewReader(ctx) // it is there by now
+	}
 	if err != nil {
 		return nil, driver.Revision{}, b.classify(ctx, err, false, name)
 	}
@@ -169,6 +178,8 @@ func (b *bucket) classify(ctx context.Context, err error, writes bool, name stri
 	return fmt.Errorf("%w: %d %s: %s", kind, answer.Code, reason, text)
 }
 
+var errListed = errors.New("the service says that there is no object that it lists")
+
 // absent returns ErrNotFound if it is the object that is not there: a 404 may as well
 // speak of a bucket, or come from somebody astray. The service says which; where it
 // says nothing a list does.
@@ -181,7 +192,7 @@ func (b *bucket) absent(ctx context.Context, name, text string) error {
 	case err != nil:
 		return err
 	case len(page) > 0 && page[0].Name == name:
-		return fmt.Errorf("%w: the service says that there is no object that it lists: %s", driver.ErrUnavailable, text)
+		return fmt.Errorf("%w: %w: %s", driver.ErrUnavailable, errListed, text)
 	}
 	return driver.ErrNotFound
 }

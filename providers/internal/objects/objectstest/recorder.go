@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +22,17 @@ import (
 // Recorder stands before a server, over TLS if that speaks it. It shows each request to
 // see, which may change it, and passes it on, unless see has answered it.
 func Recorder(t *testing.T, to, authority string, see func(w http.ResponseWriter, r *http.Request) (answered bool)) *httptest.Server {
+	t.Helper()
+	return recorder(t, to, authority, strings.HasPrefix(to, "https://"), see)
+}
+
+// RecorderTLS is a Recorder over TLS before a server without it.
+func RecorderTLS(t *testing.T, to string, see func(w http.ResponseWriter, r *http.Request) (answered bool)) *httptest.Server {
+	t.Helper()
+	return recorder(t, to, "", true, see)
+}
+
+func recorder(t *testing.T, to, authority string, tls bool, see func(w http.ResponseWriter, r *http.Request) bool) *httptest.Server {
 	t.Helper()
 	target, err := url.Parse(to)
 	if err != nil {
@@ -38,7 +50,7 @@ func Recorder(t *testing.T, to, authority string, see func(w http.ResponseWriter
 			proxy.ServeHTTP(w, r)
 		}
 	}))
-	if target.Scheme == "https" {
+	if tls {
 		s.StartTLS()
 	} else {
 		s.Start()

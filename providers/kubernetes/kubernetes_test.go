@@ -555,8 +555,7 @@ func inCluster(t *testing.T, c *cluster) {
 	}
 	script := `set -e
 mount --make-rprivate /
-mkdir -p /run/secrets
-mount -t tmpfs none /run/secrets
+mount -t tmpfs none /run
 mkdir -p /var/run/secrets/kubernetes.io/serviceaccount
 cd /var/run/secrets/kubernetes.io/serviceaccount
 printf %s "$` + tokenVariable + `" >token

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
 )
@@ -118,7 +119,7 @@ func Open(ctx context.Context, c Config) (driver.Store, error) {
 	}
 	if err != nil {
 		s.end()
-		s.http.CloseIdleConnections()
+		utilnet.CloseIdleConnectionsFor(s.http.Transport) // also beneath what adds a token
 		return nil, err
 	}
 	key := maxKey(c.ConfigMapName)
@@ -198,7 +199,7 @@ func (s *Store) Close() error {
 	}
 	s.end()
 	s.calls.Wait()
-	s.http.CloseIdleConnections()
+	utilnet.CloseIdleConnectionsFor(s.http.Transport) // also beneath what adds a token
 	return nil
 }
 

@@ -307,8 +307,7 @@ func largeValues(t *testing.T, c *cluster) {
 			t.Errorf("%s: %d parts after a refused put", key, n)
 		}
 		value[0] = 'x'
-		r, err = s.Put(t.Context(), []byte(key), value, driver.PutOptions{IfRevision: r})
-		if err != nil {
+		if _, err := s.Put(t.Context(), []byte(key), value, driver.PutOptions{IfRevision: r}); err != nil {
 			t.Fatal(err)
 		}
 		if n := parts(); n != 4 {

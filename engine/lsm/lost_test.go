@@ -134,8 +134,10 @@ func TestReadOnlyWritesNoTables(t *testing.T) {
 			runtime.Gosched()
 		}
 		e := l.e
-		e.flushing.Lock() // whatever is under way has ended
-		e.flushing.Unlock()
+		func() { // whatever is under way has ended
+			e.flushing.Lock()
+			defer e.flushing.Unlock()
+		}()
 		before, err := dataFiles(l.disk.List, "/store")
 		l.must(err)
 		for range 5 {

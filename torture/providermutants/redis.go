@@ -77,7 +77,7 @@ func redis() []mutants.Mutant {
 			Name: "redis/watch-goes-on", Class: mutants.Errors, File: dir + "watch.go", Modes: tests,
 			Breaks: "a watch whose connection has ended goes on at another, and tells of no gap",
 			Old:    "		case err != nil:\n			return fmt.Errorf(",
-			New:    "		case err != nil && MUTANT:\n			time.Sleep(time.Millisecond); continue\n		case err != nil:\n			return fmt.Errorf(",
+			New:    "		case err != nil:\n			if MUTANT { time.Sleep(time.Millisecond); continue }; return fmt.Errorf(",
 		},
 		{
 			Name: "redis/bulk-forgets-what-was-applied", Class: mutants.Errors, File: dir + "write.go", Modes: tests,

@@ -365,9 +365,9 @@ func TestOneProviderLinksItsOwn(t *testing.T) {
 		"memory": {"pierrec/lz4", module + "/engine/memory"}, "cowbtree": {module + "/engine/cowbtree", "pierrec/lz4"},
 		"lsmtree": {module + "/engine/lsm", "pierrec/lz4"},
 		"pebble":  {"cockroachdb/pebble"}, "rocksdb": {"grocksdb"}, "prometheus": {"prometheus/client_golang"},
-		"s3": {"aws-sdk-go"},
+		"s3": {"aws-sdk-go"}, "etcd": {"go.etcd.io/etcd/client"}, "redis": {"redis/go-redis"},
 	}
-	for _, name := range []string{"", "/driver", "/local", "/intent", "/lease", "/node", "/memory", "/cowbtree", "/lsmtree", "/rocksdb", "/pebble", "/prometheus", "/s3"} {
+	for _, name := range []string{"", "/driver", "/local", "/intent", "/lease", "/node", "/memory", "/cowbtree", "/lsmtree", "/rocksdb", "/pebble", "/prometheus", "/s3", "/etcd", "/redis"} {
 		cmd := exec.Command("go", "list", "-deps", "-tags", "rocksdb", "./providers"+name)
 		cmd.Dir = root
 		out, err := cmd.Output()

@@ -16,21 +16,29 @@ type Wire struct {
 	// Address is where to talk to the server.
 	Address string
 
-	t     testing.TB
-	proxy *toxiproxy.Proxy
+	t      testing.TB
+	server string
+	proxy  *toxiproxy.Proxy
 }
 
 // NewWire returns a wire to a server, which ends with the test.
 func NewWire(t testing.TB, server string) *Wire {
 	t.Helper()
+	w := &Wire{Address: "127.0.0.1:0", t: t, server: server}
+	w.start()
+	t.Cleanup(func() { w.proxy.Stop() })
+	return w
+}
+
+// start makes a proxy that has no fault.
+func (w *Wire) start() {
+	w.t.Helper()
 	control := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	w := &Wire{t: t, proxy: toxiproxy.NewProxy(control, "wire", "127.0.0.1:0", server)}
+	w.proxy = toxiproxy.NewProxy(control, "wire", w.Address, w.server)
 	if err := w.proxy.Start(); err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	w.Address = w.proxy.Listen
-	t.Cleanup(w.proxy.Stop)
-	return w
 }
 
 // Cut ends all connections, and refuses new ones until Mend.
@@ -43,6 +51,15 @@ func (w *Wire) Mend() {
 	if err := w.proxy.Start(); err != nil && !strings.Contains(err.Error(), toxiproxy.ErrProxyAlreadyStarted.Error()) {
 		w.t.Fatal(err)
 	}
+}
+
+// Renew ends all connections and takes away every fault. Unlike Mend it does not ask
+// Toxiproxy to do that, which can wait for ever for a connection that has ended within a
+// fault.
+func (w *Wire) Renew() {
+	w.t.Helper()
+	w.proxy.Stop()
+	w.start()
 }
 
 // Direction is the one in which a fault acts.

@@ -9,7 +9,11 @@ import (
 
 // Ignored is for goleak: toxiproxy leaves goroutines behind where a connection ends
 // within a fault.
-var Ignored = goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")
+var Ignored = []goleak.Option{
+	goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+	goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
+	goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).write"),
+}
 
 // Fault is a way in which a wire fails. It lasts until Mend.
 type Fault struct {
@@ -61,7 +65,4 @@ func Break(w *servers.Wire, f Fault) {
 }
 
 // Mend ends every connection, and lets the wire work again.
-func Mend(w *servers.Wire) {
-	w.Cut()
-	w.Mend()
-}
+func Mend(w *servers.Wire) { w.Renew() }

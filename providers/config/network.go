@@ -93,6 +93,15 @@ type Redis struct {
 	PoolSize int `name:"pool_size" default:"10" min:"1" max:"10000"`
 	// RetryCount is how often a command that is safe to repeat is tried again.
 	RetryCount int `name:"retry_count" default:"3" max:"100"`
+	// Partitions is over how many hash slots of a cluster keys are spread. With 1 every
+	// transaction is one script, and entries may have a TTL. It cannot be changed once
+	// something is stored, and acts with ClusterMode alone.
+	Partitions int `name:"partitions" default:"64" min:"1" max:"1024"`
+	// WaitReplicas is how many replicas must have a write before it is acknowledged.
+	WaitReplicas int `name:"wait_replicas" default:"0" max:"100"`
+	// WaitTimeout is how long a write waits for its replicas; what too few have then is
+	// reported as in doubt.
+	WaitTimeout time.Duration `name:"wait_timeout" default:"1s" min:"1ms" max:"1h"`
 }
 
 // Kind returns KindRedis.

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) {
 	fight.Main(fighter)
-	goleak.VerifyTestMain(m, wire.Ignored)
+	goleak.VerifyTestMain(m, wire.Ignored...)
 }
 
 // fighter opens the provider of a process; its place is the URL.

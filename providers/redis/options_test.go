@@ -72,6 +72,9 @@ func TestDatabaseAndPrefix(t *testing.T) {
 	if has(t, other, "key") || has(t, none, "key") {
 		t.Error("a key is seen under another prefix, or in another database")
 	}
+	if _, err := s.Put(t.Context(), []byte("absent"), nil, driver.PutOptions{IfRevision: driver.NumberRevision(7)}); !errors.Is(err, driver.ErrConflict) {
+		t.Errorf("put at the revision of another backend: %v", err)
+	}
 	put(t, none, "key", "value")
 	for db, want := range map[int]string{0: "here:format here:{0}:index here:{0}:value:key there:format", 1: "format {0}:index {0}:value:key"} {
 		keys, err := admin(t, &bare.Options{Addr: server.Address, DB: db}).Keys(t.Context(), "*").Result()

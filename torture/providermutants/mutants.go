@@ -46,6 +46,7 @@ func All() []mutants.Mutant {
 		tables(),
 		composites(),
 		etcd(),
+		redis(),
 	)
 }
 

@@ -317,7 +317,7 @@ func TestStandard(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	if got := strings.Join(names, " "); got != "badger bbolt cowbtree example lmdb lsm memory pebble rocksdb" {
+	if got := strings.Join(names, " "); got != "badger bbolt cowbtree example flash lmdb lsm memory pebble rocksdb" {
 		t.Errorf("the engines are %s", got)
 	}
 }

@@ -133,8 +133,8 @@ func (c *backupCommand) do(ctx context.Context, r *backedUp) (err error) {
 			return bench.Usagef("--keep-for %s: it must be a time such as 720h", c.KeepFor)
 		}
 	}
-	if c.KeepLast < 0 || c.Rate < 0 {
-		return bench.Usagef("--keep-last and --rate are not below 0")
+	if c.KeepLast < 0 {
+		return bench.Usagef("--keep-last %d is below 0", c.KeepLast)
 	}
 	from, err := c.find(c.From)
 	if err != nil {

@@ -179,7 +179,7 @@ func TestBackupInterrupted(t *testing.T) {
 		t.Error(err)
 	}
 	started = startCLI(t, append(args, "--rate", "100KiB"))
-	go func() { stop <- waitFor(filepath.Join(place, "base")) }()
+	go func() { stop <- waitForOne(filepath.Join(place, "base")) }()
 	if err := <-stop; err != nil {
 		t.Fatal(err)
 	}
@@ -192,5 +192,16 @@ func TestBackupInterrupted(t *testing.T) {
 	}
 	if r := works[backedUp](t, "backup", "--to", place, "--verify"); r.Verified.Bases != 1 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// waitForOne waits until there is something in a directory.
+func waitForOne(dir string) error {
+	for {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, os.ErrNotExist) || len(entries) > 0 {
+			return err
+		}
+		time.Sleep(time.Millisecond)
 	}
 }

@@ -105,7 +105,7 @@ func appendUnpacked(out, packed []byte, c codec) ([]byte, error) {
 	if w <= 0 || size == 0 || size > engine.MaxValueBytes || c >= numCodecs {
 		return out, fmt.Errorf("%w: %d bytes packed by codec %d to %d", engine.ErrCorrupt, size, c, len(packed))
 	}
-	from := len(out)
+	before, from := out, len(out)
 	var err error
 	if c == codecLZ4 {
 		out = append(out, make([]byte, size)...)
@@ -119,7 +119,7 @@ func appendUnpacked(out, packed []byte, c codec) ([]byte, error) {
 		}
 	}
 	if err != nil || len(out)-from != int(size) {
-		return out[:from], fmt.Errorf("%w: %d bytes do not unpack to %d: %v", engine.ErrCorrupt, len(packed), size, err)
+		return before, fmt.Errorf("%w: %d bytes do not unpack to %d: %v", engine.ErrCorrupt, len(packed), size, err)
 	}
 	return out, nil
 }

@@ -125,8 +125,9 @@ func (in *loading) append(payload []byte) (uint64, error) {
 	e := in.e
 	e.lockCommits()
 	defer e.mu.Unlock()
-	if err := e.writable(in.ctx); err != nil {
-		return 0, err
+	// It does not wait for cleaning, which may wait for the checkpoint that a load keeps off.
+	if e.failed != nil {
+		return 0, e.failed
 	}
 	sequence, at, err := e.log.AppendAt(in.ctx, payload, engine.Buffered)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/orbit-persistence/orbit/engine"
@@ -133,8 +134,10 @@ func TestReadOnlyWritesNoTables(t *testing.T) {
 			runtime.Gosched()
 		}
 		e := l.e
-		e.flushing.Lock() // whatever is under way has ended
-		e.flushing.Unlock()
+		func() { // whatever is under way has ended
+			e.flushing.Lock()
+			defer e.flushing.Unlock()
+		}()
 		before, err := dataFiles(l.disk.List, "/store")
 		l.must(err)
 		for range 5 {
@@ -153,6 +156,186 @@ func TestReadOnlyWritesNoTables(t *testing.T) {
 	}
 }
 
+// unflushed commits a value that fills a memtable, in which nobody flushes what waits.
+func (e *Engine) unflushed(t *testing.T, key []byte, size int) {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b := putBatch(key, string(make([]byte, size)))
+	st := e.state.Load()
+	m, err := e.newMemtable(batchNeed(b))
+	e.must(t, err)
+	queue := st.queue
+	if st.mem.empty() {
+		e.install(newState(m, queue, st.levels))
+	} else {
+		q := &queued{mem: st.mem, version: st.mem.last, sequence: st.mem.sequence}
+		e.install(newState(m, append([]*queued{q}, queue...), st.levels))
+	}
+	sequence, err := e.log.Append(context.Background(), b.Encoded(), engine.Buffered)
+	e.must(t, err)
+	e.visible.Store(e.addBatch(m, b, sequence))
+}
+
+// TestLogIsKept: while the oldest memtable is flushed, the log keeps what is in the others.
+func TestLogIsKept(t *testing.T) {
+	disk := simdisk.New(simdisk.Options{Seed: 1})
+	o := tiny(disk)
+	o.Inline = true
+	e := mustOpen(t, "/store", o)
+	const n, size = 12, 20 << 10 // each in a segment of its own, or nearly
+	for i := range n {
+		e.unflushed(t, optionKey(i), size)
+		if i == n/2 {
+			if more, err := e.flushOldest(context.Background()); !more || err != nil {
+				t.Fatal(more, err)
+			}
+		}
+	}
+	o.FS = imageOf(disk)
+	again := mustOpen(t, "/store", o)
+	for i := range n {
+		if v, err := again.Get(optionKey(i), nil); err != nil || len(v) != size {
+			t.Errorf("key %d: %d bytes, %v", i, len(v), err)
+		}
+	}
+	if err := errors.Join(again.Close(), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLoadAfterPowerCut: when the record of a bulk load is durable, so are its tables, by
+// name and content, and they stay when the store is opened again.
+func TestLoadAfterPowerCut(t *testing.T) {
+	ctx := context.Background()
+	disk := simdisk.New(simdisk.Options{Seed: 1})
+	o := smallest(true)
+	o.FS = disk
+	e := mustOpen(t, "/store", o)
+	load := map[string]string{}
+	for i := range 100 {
+		load[string(optionKey(i))] = string(optionValue(i, 100))
+	}
+	// Ingest, without what follows it.
+	j := &job{e: e, options: e.table(true), bottom: true}
+	tables, _, err := j.load(ctx, entriesOf(load))
+	e.must(t, err)
+	q, _, err := e.admit(ctx, tables)
+	e.must(t, err)
+	e.must(t, e.flushLog(q.sequence))
+	w := disk.Walk()
+	for w.Next() {
+	}
+	fates := make([]simdisk.Fate, len(w.Pending()))
+	for i := range fates {
+		fates[i] = simdisk.Lost
+	}
+	o.FS = w.Crash(fates, 1)
+	for range 2 {
+		again := mustOpen(t, "/store", o)
+		if err := errors.Join(same(again, load), again.invariants(true)); err != nil {
+			t.Fatal(err)
+		}
+		e.must(t, again.Close())
+	}
+	e.must(t, e.Close())
+}
+
+// TestLoadWithoutItsRecord: a bulk load whose record cannot be made durable does not come to
+// the levels by a flush either.
+func TestLoadWithoutItsRecord(t *testing.T) {
+	ctx := context.Background()
+	disk := simdisk.New(simdisk.Options{Seed: 1})
+	o := smallest(true)
+	o.FS = disk
+	e := mustOpen(t, "/store", o)
+	j := &job{e: e, options: e.table(true), bottom: true}
+	tables, _, err := j.load(ctx, entriesOf(map[string]string{"key": "value"}))
+	e.must(t, err)
+	_, _, err = e.admit(ctx, tables)
+	e.must(t, err)
+	disk.Inject(simdisk.Fault{Op: simdisk.OpFlush, Path: "/store/log/*", Sticky: true, Effect: simdisk.EIO})
+	if more, err := e.flushOldest(ctx); more || !errors.Is(err, engine.ErrReadOnly) {
+		t.Errorf("flush: %v, %v", more, err)
+	}
+	if n := len(e.state.Load().levels.top); n != 0 {
+		t.Errorf("%d runs", n)
+	}
+	if err := e.Close(); !errors.Is(err, engine.ErrReadOnly) {
+		t.Fatal(err)
+	}
+}
+
+// TestLeftoversAreNotMet: files that a crash has left are not in the way of those that the
+// replay of the log makes, and are gone afterwards.
+func TestLeftoversAreNotMet(t *testing.T) {
+	disk := simdisk.New(simdisk.Options{Seed: 1})
+	o := tiny(disk)
+	o.Inline = true
+	e := mustOpen(t, "/store", o)
+	for i := range 12 {
+		e.unflushed(t, optionKey(i), 20<<10)
+	}
+	image := imageOf(disk)
+	for n := range uint64(5) {
+		putFile(t, image, fileName("/store", n+1, []string{tableSuffix, valueSuffix}[n%2]), []byte("half made"))
+	}
+	o.FS = image
+	again := mustOpen(t, "/store", o)
+	for i := range 12 {
+		if v, err := again.Get(optionKey(i), nil); err != nil || len(v) != 20<<10 {
+			t.Errorf("key %d: %d bytes, %v", i, len(v), err)
+		}
+	}
+	if again.Metrics().Other["flushes"] == 0 {
+		t.Error("replay made no file")
+	}
+	if err := errors.Join(again.invariants(true), again.Close(), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTwoSnapshotsOfOneVersion: the one is kept when the other is closed.
+func TestTwoSnapshotsOfOneVersion(t *testing.T) {
+	o := smallest(true)
+	o.FS = simdisk.New(simdisk.Options{Seed: 1})
+	e := mustOpen(t, "/store", o)
+	apply(t, e, engine.Memory, func(b *engine.Batch) { b.Put([]byte("key"), []byte("old")) })
+	x, err := e.Snapshot()
+	e.must(t, err)
+	y, err := e.Snapshot()
+	e.must(t, errors.Join(err, x.Close()))
+	apply(t, e, engine.Memory, func(b *engine.Batch) { b.Put([]byte("key"), []byte("new")) })
+	e.must(t, e.Compact(context.Background(), nil, nil))
+	if v, err := y.Get([]byte("key"), nil); err != nil || string(v) != "old" {
+		t.Errorf("%q, %v", v, err)
+	}
+	e.must(t, errors.Join(y.Close(), e.invariants(true), e.Close()))
+}
+
+// TestFrameOfAReader: a frame is not used again while somebody may be reading it.
+func TestFrameOfAReader(t *testing.T) {
+	o := smallest(true)
+	o.FS = simdisk.New(simdisk.Options{Seed: 1})
+	e := mustOpen(t, "/store", o)
+	frames := make([]atomic.Uint32, 8)
+	for i := range frames {
+		e.cache.put(frames, i, make(block, frameBytes))
+	}
+	token := e.domain.Enter()
+	e.cache.drop(frames)
+	e.domain.Poll()
+	if n := len(e.cache.free); n != 0 {
+		t.Errorf("%d frames are free under a reader", n)
+	}
+	e.domain.Exit(token)
+	e.domain.Wait()
+	if n := len(e.cache.free); n != len(frames) {
+		t.Errorf("%d frames are free", n)
+	}
+	e.must(t, e.Close())
+}
+
 // TestOpenWithAFullQueue: an opening that has to clear a dropped family waits for no flush
 // that nobody makes, though the log has filled all memtables.
 func TestOpenWithAFullQueue(t *testing.T) {
@@ -169,28 +352,9 @@ func TestOpenWithAFullQueue(t *testing.T) {
 	if err := errors.Join(e.flushAll(ctx), e.DropFamily(ctx, "family")); err != nil {
 		t.Fatal(err)
 	}
-	// Without flushes, the log gets what two memtables hold.
-	e.mu.Lock()
-	for n := 0; n < 2; {
-		var b engine.Batch
-		b.Put(optionKey(0), make([]byte, o.MemtableBytes))
-		st := e.state.Load()
-		if st.mem.full(o.MemtableBytes, batchNeed(&b)) || n == 0 {
-			n++
-			m, err := e.newMemtable(batchNeed(&b))
-			if err != nil {
-				t.Fatal(err)
-			}
-			q := &queued{mem: st.mem, version: st.mem.last, sequence: st.mem.sequence}
-			e.install(newState(m, append([]*queued{q}, st.queue...), st.levels))
-		}
-		sequence, err := e.log.Append(ctx, b.Encoded(), engine.Buffered)
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.visible.Store(e.addBatch(e.state.Load().mem, &b, sequence))
+	for range 2 {
+		e.unflushed(t, optionKey(0), int(o.MemtableBytes))
 	}
-	e.mu.Unlock()
 	o.FS, o.Inline = imageOf(disk), false
 	again := mustOpen(t, "/store", o)
 	if v, err := again.Get(optionKey(0), nil); err != nil || int64(len(v)) != o.MemtableBytes {
@@ -500,8 +664,8 @@ func TestNobodyWaitsForTheDevice(t *testing.T) {
 	// It is there, and has not changed, so that all that may have a change is read.
 	reads := engine.ReadSet{Keys: [][]byte{[]byte("a key of 20 b 0000055")}, Ranges: []engine.Range{{Lower: []byte("a key of 20 b 0001000"), Upper: []byte("a key of 20 b 0001001")}}}
 	e.must(t, e.ApplyIf(ctx, x, reads, putBatch([]byte("z"), "v"), engine.Memory))
-	if calls == 0 {
-		t.Fatal("no table was read")
+	if calls == 0 || t.Failed() {
+		t.Fatalf("tables were read %d times", calls)
 	}
 	// A change in a table is found, and one that came to a table meanwhile.
 	conflict := func(err error) {

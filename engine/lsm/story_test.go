@@ -517,6 +517,13 @@ func (s *story) reopen() {
 		}
 		return nil
 	}))
+	names, err := s.e.Families()
+	s.must(err)
+	want := maps.Clone(s.names)
+	want[defaultFamily] = 0
+	if !maps.Equal(names, want) {
+		s.t.Fatalf("families %v, and should be %v", names, want)
+	}
 	s.must(s.now.compare(s.e))
 }
 

@@ -130,6 +130,16 @@ type Usage struct {
 	FileSystem string
 }
 
+// UsedPercent returns how full it is to those who may not use what is reserved, as df
+// counts.
+func (u Usage) UsedPercent() float64 {
+	used := float64(u.Total - u.Free)
+	if most := used + float64(u.Available); most > 0 {
+		return 100 * used / most
+	}
+	return 0
+}
+
 // Capabilities are what can be done with the files of a directory. A method or
 // flag whose field is false is ErrUnsupported there.
 type Capabilities struct {

@@ -43,7 +43,7 @@ type event struct {
 	Call      int64            `json:",omitempty"` // on the machine's monotonic clock, as all times here
 	Return    int64            `json:",omitempty"`
 	Valid     int64            `json:",omitempty"` // until when the holder may go on
-	Revision  uint64           `json:",omitempty"`
+	Revision  string           `json:",omitempty"` // of a write; their texts are in its order
 	Fenced    bool             `json:",omitempty"` // a write was refused by its token
 	Operation *check.Operation `json:",omitempty"`
 	Error     string           `json:",omitempty"` // one that should not be
@@ -205,7 +205,9 @@ func (c *client) renew(ctx context.Context, number int, h *lease.Held) {
 func (c *client) write(ctx context.Context, number int, token uint64) {
 	e := event{Kind: "write", Lease: number, Token: token, Call: monotonic()}
 	r, err := c.p.Put(ctx, fmt.Appendf(nil, "protected/%d", number), fmt.Appendf(nil, "%d", token), providers.PutOptions{Fence: token})
-	e.Revision = r.Number()
+	if e.Revision = r.Tag(); e.Revision == "" {
+		e.Revision = fmt.Sprintf("%020d", r.Number())
+	}
 	c.tell(e, err)
 }
 

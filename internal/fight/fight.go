@@ -5,7 +5,7 @@
 //   - Every acquisition of a lease has a token of its own, and a later one a larger.
 //   - Nobody acquires a lease before its holder had to stop, on the machine's one clock.
 //   - Nobody renews what another has acquired.
-//   - In the order of the store's revisions no write has an older token than the one
+//   - In the order of the store's revisions, numbers or tags in order, no write has an older token than the one
 //     before.
 //   - Operations on plain keys are linearizable.
 package fight
@@ -275,11 +275,11 @@ func judgeLease(events []event, complain func(format string, args ...any)) {
 	slices.SortFunc(writes, func(a, b event) int { return cmp.Compare(a.Revision, b.Revision) })
 	for i := 1; i < len(writes); i++ {
 		a, b := writes[i-1], writes[i]
-		if a.Revision == b.Revision || b.Revision == 0 {
-			complain("two writes are at revision %d", b.Revision)
+		if a.Revision == b.Revision || b.Revision == "" {
+			complain("two writes are at revision %q", b.Revision)
 		}
 		if b.Token < a.Token {
-			complain("client %d writes with token %d at revision %d, after client %d with token %d at %d", b.Client, b.Token, b.Revision, a.Client, a.Token, a.Revision)
+			complain("client %d writes with token %d at revision %s, after client %d with token %d at %s", b.Client, b.Token, b.Revision, a.Client, a.Token, a.Revision)
 		}
 	}
 }

@@ -92,6 +92,8 @@ func allowed(path string) []string {
 		return []string{"providers/driver", "engine", "check"}
 	case path == "providers/driver", path == "providers/config": // whoever reads a configuration links no provider
 		return []string{"engine"}
+	case path == objectTests:
+		return []string{"providers", "engine", "internal/servers", "internal/wire"}
 	case within(path, "providers"):
 		return []string{"providers", "engine"}
 	case within(path, "bench"):
@@ -116,6 +118,13 @@ func TestImportsRunOneWay(t *testing.T) {
 	}
 }
 
+// forTests reports whether a package is for tests alone: suites, and what they run on.
+func forTests(path string) bool {
+	return slices.Contains([]string{
+		"engine/enginetest", "engine/vfs/vfstest", "providers/drivertest", objectTests, "internal/fight", "internal/servers", "internal/wire",
+	}, path)
+}
+
 // forbidden says why an import runs the wrong way, "" if it does not.
 func forbidden(from, to string) string {
 	if !slices.ContainsFunc(allowed(from), func(dir string) bool { return dir == "" || within(to, dir) }) {
@@ -124,12 +133,8 @@ func forbidden(from, to string) string {
 	switch {
 	case from == "providers/config" && to != "engine":
 		return "it needs the kinds of error only"
-	case to == objectTests:
-		return "only tests stand on it"
-	case to == "engine/enginetest" || to == "engine/vfs/vfstest" || to == "providers/drivertest" && from != "internal/providertable" && from != objectTests:
-		return "a conformance suite is for tests"
-	case to == "internal/servers" && from != objectTests:
-		return "servers are started by tests alone"
+	case forTests(to) && !forTests(from) && (from != "internal/providertable" || to != "providers/drivertest"):
+		return "it is for tests alone"
 	case within(from, "engine") && isEngine(to) && !within(from, to):
 		return "engines do not know each other"
 	case within(from, "engine/vfs") && within(to, "engine/wal"):

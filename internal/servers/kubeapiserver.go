@@ -60,7 +60,7 @@ func NewKubeAPIServer(t testing.TB, users ...KubeUser) *KubeAPIServer {
 			"--etcd-servers", etcd.Members[0].URL, "--bind-address", "127.0.0.1", "--secure-port", port,
 			"--tls-cert-file", cert, "--tls-private-key-file", key, "--token-auth-file", tokenFile,
 			"--authorization-mode", "RBAC", "--anonymous-auth=false",
-			"--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", key, "--service-account-signing-key-file", key,
+			"--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", cert, "--service-account-signing-key-file", key,
 			"--service-cluster-ip-range", "10.0.0.0/24", "--cert-dir", dir,
 			// There is nobody to make service accounts, and no endpoints to look after.
 			"--disable-admission-plugins", "ServiceAccount", "--endpoint-reconciler-type", "none",

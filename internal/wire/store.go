@@ -30,6 +30,7 @@ const silence = 100 * time.Millisecond
 // at random while histories are recorded.
 func Run(t *testing.T, target Target) {
 	t.Run("each-call", func(t *testing.T) { eachCall(t, target) })
+	t.Run("bulk", func(t *testing.T) { bulk(t, target) })
 	t.Run("histories", func(t *testing.T) { histories(t, target) })
 }
 
@@ -229,6 +230,53 @@ func isApplied(t *testing.T, direct driver.Store, c call, key string) bool {
 	return err == nil && string(e.Value) == "new"
 }
 
+// bulk breaks the wire within bulk puts of which a part is done. None may say that nothing
+// was applied, whatever the call met that has failed.
+func bulk(t *testing.T, target Target) {
+	w := servers.NewWire(t, target.Server)
+	place := t.TempDir()
+	open := func(address string) driver.Store {
+		s, err := target.Open(t.Context(), address, place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	s, direct := open(w.Address), open(target.Server)
+	put, ok := s.(driver.BulkPutter)
+	if !ok {
+		return // capabilities/interfaces sees that it is not declared
+	}
+	ttl := time.Duration(0)
+	if s.Capabilities().TTL {
+		ttl = time.Hour
+	}
+	for attempt := range 12 {
+		serves(t, s)
+		var writes []driver.Write
+		for i := range 4000 {
+			writes = append(writes, driver.Write{Key: fmt.Appendf(nil, "bulk/%d/%d", attempt, i), Value: make([]byte, 100), TTL: ttl})
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- put.BulkPut(t.Context(), writes) }()
+		begun := func() bool {
+			for _, err := range direct.List(t.Context(), driver.ListOptions{Prefix: fmt.Appendf(nil, "bulk/%d/", attempt), Limit: 1, KeysOnly: true}) {
+				return err == nil
+			}
+			return false
+		}
+		for !begun() {
+			time.Sleep(100 * time.Microsecond)
+		}
+		Break(w, Refused)
+		if err := <-ended; err != nil && (errors.Is(err, driver.ErrUnavailable) || !errors.Is(err, driver.ErrOutcomeUnknown)) {
+			t.Errorf("a bulk put of which a part is done: %v", err)
+		}
+		Mend(w)
+	}
+}
+
 // histories runs the cases of drivertest that record histories, while some calls meet
 // faults.
 func histories(t *testing.T, target Target) {
@@ -303,7 +351,8 @@ func (c *chaos) do(ctx context.Context, do func(ctx context.Context) error) erro
 	defer cancel()
 	c.calls.Add(1)
 	err := do(ctx)
-	lost := errors.Is(err, driver.ErrOutcomeUnknown) || errors.Is(err, driver.ErrUnavailable) || err != nil && ctx.Err() != nil
+	late := errors.Is(err, context.DeadlineExceeded)
+	lost := errors.Is(err, driver.ErrOutcomeUnknown) || errors.Is(err, driver.ErrUnavailable) || late
 	c.turn(!lost)
 	if errors.Is(err, driver.ErrOutcomeUnknown) {
 		c.unknown.Add(1)
@@ -311,7 +360,7 @@ func (c *chaos) do(ctx context.Context, do func(ctx context.Context) error) erro
 	if lost {
 		c.failed.Add(1)
 	}
-	if lost && ctx.Err() != nil && !errors.Is(err, driver.ErrOutcomeUnknown) {
+	if late && !errors.Is(err, driver.ErrOutcomeUnknown) {
 		// The caller has given up; the case knows of no context of its own.
 		return fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
 	}

@@ -46,7 +46,6 @@ func (p *pair) tick(ctx context.Context) {
 			return
 		}
 		check = true
-		st = p.state.Load()
 	}
 	if now.Sub(p.due.renewed) >= p.c.LeaseTTL/3 {
 		p.due.renewed = now

@@ -119,7 +119,7 @@ func (p *pair) List(ctx context.Context, o driver.ListOptions) iter.Seq2[driver.
 
 func (p *pair) listSide(ctx context.Context, st *state, o driver.ListOptions) ([]driver.Entry, error) {
 	below := driver.ListOptions{Prefix: rowKey(o.Prefix), After: belowRows, Limit: o.Limit}
-	if o.After != nil && len(o.After) > 0 {
+	if len(o.After) > 0 {
 		below.After = rowKey(o.After)
 	}
 	entries, err := p.sides[st.serving].list(ctx, below)

@@ -199,11 +199,13 @@ func TestNoMajority(t *testing.T) {
 	read := &driver.Commit{Reads: []driver.Read{{Key: []byte("k"), Revision: r}}}
 	ranged := &driver.Commit{Ranges: []driver.RangeRead{{Seen: []driver.Read{{Key: []byte("k"), Revision: r}}}}}
 	for what, call := range map[string]func(ctx context.Context) error{
-		"get":                            func(ctx context.Context) error { _, err := s.Get(ctx, []byte("k")); return err },
-		"ping":                           s.Ping,
-		"a commit that reads a key":      func(ctx context.Context) error { return s.Commit(ctx, read) },
-		"a commit that reads a range":    func(ctx context.Context) error { return s.Commit(ctx, ranged) },
-		"a commit that reads no entries": func(ctx context.Context) error { return s.Commit(ctx, &driver.Commit{Ranges: []driver.RangeRead{{Options: driver.ListOptions{Prefix: []byte("x")}}}}) },
+		"get":                         func(ctx context.Context) error { _, err := s.Get(ctx, []byte("k")); return err },
+		"ping":                        s.Ping,
+		"a commit that reads a key":   func(ctx context.Context) error { return s.Commit(ctx, read) },
+		"a commit that reads a range": func(ctx context.Context) error { return s.Commit(ctx, ranged) },
+		"a commit that reads no entries": func(ctx context.Context) error {
+			return s.Commit(ctx, &driver.Commit{Ranges: []driver.RangeRead{{Options: driver.ListOptions{Prefix: []byte("x")}}}})
+		},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		if err := call(ctx); !errors.Is(err, driver.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {

@@ -74,10 +74,10 @@ func TestTogetherIsOneCall(t *testing.T) {
 	}
 	var commits atomic.Int64
 	p := &shared{places: map[string]*shared{}, clients: 1, Store: drivertest.CASOnly(m)}
-	writes := 0
+	var writes atomic.Int64
 	counted := &drivertest.Faulty{Store: p.Store, Before: func(_ context.Context, c drivertest.Call) error {
 		if c.Op == "put" || c.Op == "delete" {
-			writes++
+			writes.Add(1)
 		}
 		return nil
 	}}
@@ -100,8 +100,8 @@ func TestTogetherIsOneCall(t *testing.T) {
 		}
 	}
 	commit("a1", "b3", "c5")
-	if writes != 0 || commits.Load() != 1 {
-		t.Errorf("%d writes beside %d calls", writes, commits.Load())
+	if writes.Load() != 0 || commits.Load() != 1 {
+		t.Errorf("%d writes beside %d calls", writes.Load(), commits.Load())
 	}
 	commit("a1", "b2")
 	if commits.Load() != 1 {

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
@@ -166,14 +167,16 @@ func groupOf(key []byte) string {
 	return ""
 }
 
-// What is stored of a value is u8 version 1, u8 0, and the value; or u8 version 1, u8 1,
-// 8 bytes at random that name its parts, u32 how many there are, u64 how long it is.
+// What is stored of a value is u8 version 1, u8 0, 8 bytes at random, and the value; or u8
+// version 1, u8 1, 8 bytes at random that name its parts, u32 how many there are, u64 how
+// long it is. Without the random bytes an update with the bytes that are there already
+// would change nothing, for the API server, and leave the resourceVersion as it is.
 const (
 	storedVersion = 1
 	inlineValue   = 0
 	partedValue   = 1
 
-	inlineHeader = 2
+	inlineHeader = 2 + 8
 	partedBytes  = 2 + 8 + 4 + 8
 )
 
@@ -185,7 +188,10 @@ type parts struct {
 }
 
 func encodeInline(value []byte) []byte {
-	return append([]byte{storedVersion, inlineValue}, value...)
+	b := make([]byte, 0, inlineHeader+len(value))
+	b = append(b, storedVersion, inlineValue)
+	b = binary.BigEndian.AppendUint64(b, rand.Uint64())
+	return append(b, value...)
 }
 
 func encodeParted(p parts) []byte {

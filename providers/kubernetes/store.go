@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
 )
@@ -85,6 +86,9 @@ func Open(ctx context.Context, c Config) (driver.Store, error) {
 	if r.UserAgent == "" {
 		r.UserAgent = "orbit"
 	}
+	// One connection for each request under way: a connection that hangs, as one of HTTP/2
+	// can for a minute, holds up that request alone.
+	r.NextProtos = []string{"http/1.1"}
 	r.ContentType, r.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
 	s := &Store{c: c, orphanAge: time.Hour, parted: map[string]known{}}
 	if s.writer, err = os.Hostname(); err != nil {
@@ -115,7 +119,7 @@ func Open(ctx context.Context, c Config) (driver.Store, error) {
 	}
 	if err != nil {
 		s.end()
-		s.http.CloseIdleConnections()
+		utilnet.CloseIdleConnectionsFor(s.http.Transport) // also beneath what adds a token
 		return nil, err
 	}
 	key := maxKey(c.ConfigMapName)
@@ -195,7 +199,7 @@ func (s *Store) Close() error {
 	}
 	s.end()
 	s.calls.Wait()
-	s.http.CloseIdleConnections()
+	utilnet.CloseIdleConnectionsFor(s.http.Transport) // also beneath what adds a token
 	return nil
 }
 

@@ -69,7 +69,16 @@ func (s *Store) replace(ctx context.Context, k *kind, name string, key, data []b
 	}
 	at := o.IfRevision.Tag()
 	for {
-		if at == "" && !o.IfAbsent { // whatever is there
+		if at == "" && !o.IfAbsent && k != leases { // whatever is there, in one request
+			made, err := s.update(ctx, k, name, k.make(m, data, s.writer))
+			if err == nil {
+				s.forget(ctx, k, name, "")
+				return versionOf(k, made), nil
+			}
+			if !errors.Is(err, driver.ErrNotFound) {
+				return "", err
+			}
+		} else if at == "" && !o.IfAbsent { // of a Lease the API server wants to know the version
 			is, err := s.fetch(ctx, k, name)
 			switch {
 			case err == nil:
@@ -201,11 +210,11 @@ func (s *Store) rememberStored(name, version string, stored []byte) {
 }
 
 // forget removes the parts of an object that was replaced or removed at a version; "" is
-// whichever it had.
+// whichever it had, and then all that were remembered are an older value's.
 func (s *Store) forget(ctx context.Context, k *kind, name, version string) {
 	s.mu.Lock()
 	was, ok := s.parted[name]
-	if ok = ok && was.version == version; ok {
+	if ok = ok && (version == "" || was.version == version); ok {
 		delete(s.parted, name)
 	}
 	s.mu.Unlock()

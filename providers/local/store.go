@@ -361,7 +361,7 @@ func Own(ctx context.Context, e engine.Engine, dir string, o Options) (driver.St
 			if err != nil || u.Total == 0 {
 				return 0, err
 			}
-			return 100 * float64(u.Total-u.Available) / float64(u.Total), nil
+			return u.UsedPercent(), nil
 		}
 	}
 	s, err := New(ctx, e, o)

@@ -64,7 +64,7 @@ func (s *Store) Metrics() providers.Metrics {
 	case err != nil:
 		r.Degraded = "the device's usage is not known: " + err.Error()
 	case u.Total > 0:
-		r.DiskUsedPercent = 100 * float64(u.Total-u.Available) / float64(u.Total)
+		r.DiskUsedPercent = u.UsedPercent()
 	}
 	return s.meter.Metrics(s.Name(), s.engine.Traits().Name, r)
 }

@@ -176,7 +176,7 @@ func TestRedisAgainstAMap(t *testing.T) {
 		return h, ok && (h.expires.IsZero() || h.expires.After(c.now()))
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	for i := range 3000 {
+	for i := range 1000 {
 		key := "k" + strconv.Itoa(r.IntN(12))
 		ttl := time.Duration(r.IntN(3)) * time.Duration(r.IntN(20)) * time.Second
 		until := time.Time{}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/redis/go-redis/v9"
@@ -57,10 +58,21 @@ func readError(ctx context.Context, err error) error {
 		return nil
 	case kind != nil:
 		return fmt.Errorf("%w: %w", kind, err)
-	case ctx.Err() != nil:
-		return ctx.Err()
+	case ended(ctx, err) != nil:
+		return ended(ctx, err)
 	}
 	return fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
+}
+
+// ended returns the error of the caller's context if that has ended, else nil. A
+// connection whose deadline is the context's may say so a moment earlier.
+func ended(ctx context.Context, err error) error {
+	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(deadline) {
+		if late := net.Error(nil); errors.As(err, &late) && late.Timeout() {
+			return context.DeadlineExceeded
+		}
+	}
+	return ctx.Err()
 }
 
 // writeError returns what a caller is told of a write that has failed.
@@ -68,8 +80,8 @@ func writeError(ctx context.Context, err error) error {
 	if err == nil || refusal(err) != nil {
 		return readError(ctx, err)
 	}
-	if ctx.Err() != nil {
-		err = ctx.Err()
+	if ended := ended(ctx, err); ended != nil {
+		err = ended
 	}
 	return fmt.Errorf("%w: %w", driver.ErrOutcomeUnknown, err)
 }

@@ -236,7 +236,9 @@ func (s *store) pages(ctx context.Context, sources []*source, page int, short st
 		return pageScript.EvalSha(ctx, pipe, []string{c.p.index}, args(c)...)
 	})
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		err = run(func(pipe redis.Pipeliner, c *source) *redis.Cmd { return pageScript.Eval(ctx, pipe, []string{c.p.index}, args(c)...) })
+		err = run(func(pipe redis.Pipeliner, c *source) *redis.Cmd {
+			return pageScript.Eval(ctx, pipe, []string{c.p.index}, args(c)...)
+		})
 	}
 	return replies, readError(ctx, err)
 }

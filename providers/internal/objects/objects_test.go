@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -421,6 +422,13 @@ func TestReadAll(t *testing.T) {
 	}
 	if _, err := objects.ReadAll(strings.NewReader("abc"), 4); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("short: %v", err)
+	}
+	if _, err := objects.ReadAll(strings.NewReader("abcd"), 3); !errors.Is(err, driver.ErrCorrupt) {
+		t.Errorf("longer than told: %v", err)
+	}
+	mismatch := errors.New("checksum")
+	if _, err := objects.ReadAll(io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(mismatch)), 3); !errors.Is(err, mismatch) {
+		t.Errorf("the end is not read: %v", err)
 	}
 	for _, n := range []int64{3, -1} {
 		if data, err := objects.ReadAll(strings.NewReader("abc"), n); string(data) != "abc" || err != nil {

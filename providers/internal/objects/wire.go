@@ -146,8 +146,18 @@ func ReadAll(body io.Reader, length int64) ([]byte, error) {
 	}
 	if length >= 0 {
 		data := make([]byte, length)
-		_, err := io.ReadFull(body, data)
-		return data, err
+		if _, err := io.ReadFull(body, data); err != nil {
+			return nil, err
+		}
+		// The end is where an SDK compares its checksum, and where the connection is free
+		// for another request.
+		switch n, err := io.ReadFull(body, make([]byte, 1)); {
+		case n > 0:
+			return nil, fmt.Errorf("%w: an object of more than the %d bytes that were told", driver.ErrCorrupt, length)
+		case err != io.EOF: //nolint // ReadFull returns it bare
+			return nil, err
+		}
+		return data, nil
 	}
 	data, err := io.ReadAll(io.LimitReader(body, MaxObjectBytes+1))
 	if err == nil && len(data) > MaxObjectBytes {

@@ -39,6 +39,7 @@ var (
 func All() []mutants.Mutant {
 	return slices.Concat(
 		core(),
+		backups(),
 		migrating(),
 		opening(),
 	)

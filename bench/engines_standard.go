@@ -6,6 +6,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
+	"github.com/orbit-persistence/orbit/engine/flash"
 	"github.com/orbit-persistence/orbit/engine/lsm"
 	"github.com/orbit-persistence/orbit/engine/memory"
 	"github.com/orbit-persistence/orbit/engine/pebbledb"
@@ -41,6 +42,15 @@ func Standard() []Engine {
 			},
 			Settings: func(c Config) string {
 				return fmt.Sprintf("block cache %d MiB, memtable 64 MiB, blocks of 4 KiB, LZ4, filters of 10 bits, values of 1 KiB and more apart", c.CacheBytes/mib)
+			},
+		},
+		{
+			Name: "flash",
+			Open: func(dir string, c Config) (engine.Engine, error) {
+				return flash.Open(context.Background(), dir, flash.Options{CacheBytes: int64(c.CacheBytes)})
+			},
+			Settings: func(c Config) string {
+				return fmt.Sprintf("cache of values %d MiB beside the index, which is in memory; one path, direct I/O, 32 reads in flight, values packed by LZ4", c.CacheBytes/mib)
 			},
 		},
 		{

@@ -29,7 +29,7 @@ install() {
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
 }
 
-install gcc g++ libc6-dev librocksdb-dev liblmdb-dev
+install gcc g++ libc6-dev librocksdb-dev liblmdb-dev rocksdb-tools
 # --libraries stops here: the tests need no Contents index.
 [ "${1:-}" = --libraries ] && exit 0
 

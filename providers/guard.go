@@ -9,6 +9,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/orbit-persistence/orbit/providers/driver"
+	"github.com/orbit-persistence/orbit/providers/intent"
 	"github.com/sony/gobreaker/v2"
 )
 
@@ -137,6 +138,26 @@ func (g *guard) state() (open bool, reason string) {
 		return false, "the circuit is half open: calls are let through one by one"
 	}
 	return false, ""
+}
+
+// guardStore puts a guard before a store that is to be wrapped by intents.
+func guardStore(store driver.Store, g *guard) driver.Store {
+	if together, ok := store.(intent.Together); ok {
+		return guardedTogether{guarded{store, g}, together}
+	}
+	return guarded{store, g}
+}
+
+// guardedTogether is guarded, and commits what lies together.
+type guardedTogether struct {
+	guarded
+	together intent.Together
+}
+
+func (s guardedTogether) Together(a, b []byte) bool { return s.together.Together(a, b) }
+
+func (s guardedTogether) CommitTogether(ctx context.Context, m *driver.Commit) error {
+	return s.guard.run(ctx, func(ctx context.Context) error { return s.together.CommitTogether(ctx, m) })
 }
 
 // guarded is a store behind a guard, without the optional interfaces.

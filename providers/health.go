@@ -57,9 +57,6 @@ func (p *Provider) Health(ctx context.Context) Health {
 		return h
 	}
 	t := p.config.Thresholds
-	set(&t.MemoryUsagePercent, 80)
-	set(&t.DiskUsagePercent, 85)
-	set(&t.CompactionBacklog, 10)
 	set(&t.PingTimeout, 5*time.Second)
 	open, circuit := s.circuit.state()
 	switch {
@@ -75,6 +72,23 @@ func (p *Provider) Health(ctx context.Context) Health {
 		h.add(Unhealthy, "ping: "+err.Error())
 	}
 	m := p.Metrics()
+	t.judge(&h, &m)
+	if n := p.choreFailure.Load(); n != nil {
+		h.add(Degraded, "sweeping what has expired, or was abandoned, fails: "+*n)
+	}
+	return h
+}
+
+// Judge returns what metrics say of health.
+func (t Thresholds) Judge(m Metrics) (h Health) {
+	t.judge(&h, &m)
+	return h
+}
+
+func (t Thresholds) judge(h *Health, m *Metrics) {
+	set(&t.MemoryUsagePercent, 80)
+	set(&t.DiskUsagePercent, 85)
+	set(&t.CompactionBacklog, 10)
 	if m.Report.Degraded != "" {
 		h.add(Degraded, m.Report.Degraded)
 	}
@@ -87,8 +101,4 @@ func (p *Provider) Health(ctx context.Context) Health {
 	if m.CompactionBacklog > t.CompactionBacklog {
 		h.add(Degraded, fmt.Sprintf("compaction_backlog is %.1f, above %.0f", m.CompactionBacklog, t.CompactionBacklog))
 	}
-	if n := p.choreFailure.Load(); n != nil {
-		h.add(Degraded, "sweeping what has expired, or was abandoned, fails: "+*n)
-	}
-	return h
 }

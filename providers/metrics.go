@@ -132,16 +132,18 @@ const tableBytes = 64 << 20
 
 // Metrics returns counters and gauges. It is cheap enough to be called every second.
 func (p *Provider) Metrics() Metrics {
-	m := Metrics{Provider: p.config.Name, Backend: p.config.Backend}
-	m.ReadLatency, m.WriteLatency, m.DeleteLatency = p.meter.latency[read].snapshot(), p.meter.latency[write].snapshot(), p.meter.latency[remove].snapshot()
-	m.ReadOperations, m.WriteOperations, m.DeleteOperations = m.ReadLatency.Count, m.WriteLatency.Count, m.DeleteLatency.Count
-	m.ErrorCount = p.meter.errors.Load()
-	s := p.state.Load()
-	if s == nil || s.reporter == nil {
-		return m
+	var r driver.Report
+	if s := p.state.Load(); s != nil && s.reporter != nil {
+		r = s.reporter.Report()
 	}
-	r := s.reporter.Report()
-	m.Report, m.CacheHits, m.CacheMisses, m.DiskUsagePercent = r, r.CacheHits, r.CacheMisses, r.DiskUsedPercent
+	return p.meter.metrics(p.config.Name, p.config.Backend, r)
+}
+
+func (c *meter) metrics(provider, backend string, r driver.Report) Metrics {
+	m := Metrics{Provider: provider, Backend: backend, Report: r, CacheHits: r.CacheHits, CacheMisses: r.CacheMisses, DiskUsagePercent: r.DiskUsedPercent}
+	m.ReadLatency, m.WriteLatency, m.DeleteLatency = c.latency[read].snapshot(), c.latency[write].snapshot(), c.latency[remove].snapshot()
+	m.ReadOperations, m.WriteOperations, m.DeleteOperations = m.ReadLatency.Count, m.WriteLatency.Count, m.DeleteLatency.Count
+	m.ErrorCount = c.errors.Load()
 	if r.MemoryLimitBytes > 0 {
 		m.MemoryUsagePercent = 100 * float64(r.MemoryBytes) / float64(r.MemoryLimitBytes)
 	}
@@ -153,4 +155,31 @@ func (p *Provider) Metrics() Metrics {
 		m.CompactionBacklog /= tableBytes
 	}
 	return m
+}
+
+// Meter counts the calls of what is no Provider as a Provider counts its own. Its zero
+// value is ready; all of its methods may be called from many goroutines at once.
+type Meter struct{ meter meter }
+
+// Read counts a read that began at start and ended with err just now; likewise Write and
+// Delete.
+func (m *Meter) Read(start time.Time, err error) { m.observe(read, start, err) }
+
+// Write counts a write.
+func (m *Meter) Write(start time.Time, err error) { m.observe(write, start, err) }
+
+// Delete counts a delete.
+func (m *Meter) Delete(start time.Time, err error) { m.observe(remove, start, err) }
+
+func (m *Meter) observe(k kind, start time.Time, err error) {
+	m.meter.latency[k].observe(time.Since(start))
+	if err != nil && !answer(err) {
+		m.meter.errors.Add(1)
+	}
+}
+
+// Metrics returns what was counted, under the names of a provider and its backend, with
+// what the backend tells of itself.
+func (m *Meter) Metrics(provider, backend string, r driver.Report) Metrics {
+	return m.meter.metrics(provider, backend, r)
 }

@@ -88,7 +88,7 @@ func (p *Provider) begin(base driver.Store) {
 	if !base.Capabilities().Commit {
 		below := base
 		if s.guard != nil {
-			below, s.guard = guarded{base, s.guard}, nil
+			below, s.guard = guardStore(base, s.guard), nil
 		}
 		s.store = intent.Wrap(below, intent.Options{Timeout: p.config.TransactionTimeout})
 	}
@@ -344,6 +344,13 @@ func (p *Provider) Now(ctx context.Context) (t time.Time, err error) {
 	if s.clock == nil {
 		return t, fmt.Errorf("now: %w: %s has no clock", ErrUnsupported, p.config.Backend)
 	}
+	if s.guard == nil {
+		return s.clock.Now(ctx)
+	}
+	return s.guardedNow(ctx)
+}
+
+func (s *state) guardedNow(ctx context.Context) (t time.Time, err error) {
 	err = s.guard.run(ctx, func(ctx context.Context) (err error) { t, err = s.clock.Now(ctx); return err })
 	return t, err
 }

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,10 @@ type TxOptions struct {
 	// Timeout is how long it may last; 0 is that of Config. When it has passed the
 	// transaction is rolled back, and its calls are context.DeadlineExceeded.
 	Timeout time.Duration
+	// ReadOnly transactions write nothing. Where the backend has snapshots they
+	// remember nothing of what they read, so that they may read any amount, and list
+	// also where the backend cannot tell whether a range has changed.
+	ReadOnly bool
 }
 
 // Tx is a transaction: what it writes is seen by itself alone until Commit, and by
@@ -49,6 +54,9 @@ type Tx struct {
 	ctx     context.Context // ends with the timeout
 	cancel  context.CancelFunc
 	timeout time.Duration
+	// readOnly says that there are no writes, fixed that, besides, all is read at one
+	// moment, so that there is nothing to validate.
+	readOnly, fixed bool
 
 	mu       sync.Mutex      // guards snapshot and ended, which the timeout ends too
 	snapshot driver.Snapshot // nil where the store has none
@@ -72,7 +80,7 @@ func (p *Provider) Begin(ctx context.Context, o TxOptions) (*Tx, error) {
 		return nil, fmt.Errorf("begin: %w: a timeout of %s", ErrInvalid, o.Timeout)
 	}
 	set(&o.Timeout, p.config.TransactionTimeout)
-	t := &Tx{p: p, s: s, timeout: o.Timeout, read: map[string]Entry{}, writes: map[string]*driver.Write{}}
+	t := &Tx{p: p, s: s, timeout: o.Timeout, readOnly: o.ReadOnly, fixed: o.ReadOnly && s.snapshotter != nil, read: map[string]Entry{}, writes: map[string]*driver.Write{}}
 	t.ctx, t.cancel = context.WithTimeout(ctx, o.Timeout)
 	if s.snapshotter != nil {
 		if t.snapshot, err = s.snapshotter.Snapshot(t.ctx); err != nil {
@@ -132,6 +140,11 @@ func (t *Tx) Get(ctx context.Context, key []byte) (Entry, error) {
 		}
 		return Entry{Key: key, Value: slices.Clone(w.Value)}, nil
 	}
+	return t.stored(ctx, key)
+}
+
+// stored returns the entry of key as it is without what the transaction has written.
+func (t *Tx) stored(ctx context.Context, key []byte) (Entry, error) {
 	if e, ok := t.read[string(key)]; ok {
 		if e.Revision.IsZero() {
 			return Entry{}, ErrNotFound
@@ -150,6 +163,9 @@ func (t *Tx) Get(ctx context.Context, key []byte) (Entry, error) {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Entry{}, err
 	}
+	if t.fixed {
+		return e, err
+	}
 	if err != nil {
 		t.read[string(key)] = Entry{}
 		return Entry{}, ErrNotFound
@@ -157,6 +173,37 @@ func (t *Tx) Get(ctx context.Context, key []byte) (Entry, error) {
 	t.read[string(key)] = e
 	e.Value = slices.Clone(e.Value)
 	return e, nil
+}
+
+// Prefetch reads keys at once, so that each Get of one of them that follows costs no
+// round trip of its own. It does nothing where reads come from a snapshot.
+func (t *Tx) Prefetch(ctx context.Context, keys [][]byte) error {
+	if err := t.use(ctx); err != nil {
+		return err
+	}
+	if t.s.snapshotter != nil {
+		return nil
+	}
+	var missing [][]byte
+	for _, key := range keys {
+		if _, known := t.read[string(key)]; !known && t.writes[string(key)] == nil {
+			missing = append(missing, key)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	entries, err := t.p.GetMany(ctx, missing)
+	if err != nil {
+		return err
+	}
+	for i, e := range entries {
+		if e.Revision.IsZero() {
+			e = Entry{}
+		}
+		t.read[string(missing[i])] = e
+	}
+	return nil
 }
 
 // atSnapshot reads from the snapshot, unless the timeout has taken it.
@@ -169,10 +216,15 @@ func (t *Tx) atSnapshot(read func(driver.Snapshot) error) error {
 	return read(t.snapshot)
 }
 
+var errReadOnlyTx = fmt.Errorf("%w: the transaction was begun as read-only", ErrInvalid)
+
 // Put sets key to value when the transaction commits.
 func (t *Tx) Put(ctx context.Context, key, value []byte, o PutOptions) error {
 	if err := t.use(ctx); err != nil {
 		return err
+	}
+	if t.readOnly {
+		return driver.KeyError("put", key, errReadOnlyTx)
 	}
 	if err := t.s.caps.CheckPut(key, value, o); err != nil {
 		return err
@@ -186,7 +238,8 @@ func (t *Tx) Put(ctx context.Context, key, value []byte, o PutOptions) error {
 			return driver.KeyError("put", key, fmt.Errorf("%w: the condition does not hold in the transaction", ErrConflict))
 		}
 	}
-	t.writes[string(key)] = &driver.Write{Key: slices.Clone(key), Value: slices.Clone(value), TTL: o.TTL, Fence: o.Fence}
+	memory := append(append(make([]byte, 0, len(key)+len(value)), key...), value...) // of both
+	t.writes[string(key)] = &driver.Write{Key: memory[:len(key):len(key)], Value: memory[len(key):], TTL: o.TTL, Fence: o.Fence}
 	return nil
 }
 
@@ -194,6 +247,9 @@ func (t *Tx) Put(ctx context.Context, key, value []byte, o PutOptions) error {
 func (t *Tx) Delete(ctx context.Context, key []byte, o DeleteOptions) error {
 	if err := t.use(ctx); err != nil {
 		return err
+	}
+	if t.readOnly {
+		return driver.KeyError("delete", key, errReadOnlyTx)
 	}
 	if err := t.s.caps.CheckDelete(key, o); err != nil {
 		return err
@@ -213,7 +269,7 @@ func (t *Tx) Delete(ctx context.Context, key []byte, o DeleteOptions) error {
 // Where the backend cannot tell whether a range has changed it is ErrUnsupported: see
 // ListGuarded.
 func (t *Tx) List(ctx context.Context, o ListOptions) iter.Seq2[Entry, error] {
-	if !t.s.caps.RangeReads {
+	if !t.s.caps.RangeReads && !t.fixed {
 		return func(yield func(Entry, error) bool) {
 			yield(Entry{}, fmt.Errorf("transaction list: %w: %s cannot tell whether a range has changed; list with a guard key", ErrUnsupported, t.s.caps.Backend))
 		}
@@ -225,7 +281,12 @@ func (t *Tx) List(ctx context.Context, o ListOptions) iter.Seq2[Entry, error] {
 // key of the range writes in the same transaction. A change of it is a conflict.
 func (t *Tx) ListGuarded(ctx context.Context, o ListOptions, guard []byte) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		if _, err := t.Get(ctx, guard); err != nil && !errors.Is(err, ErrNotFound) {
+		if err := t.use(ctx); err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		// The stored one counts, also where the transaction has written the guard itself.
+		if _, err := t.stored(ctx, guard); err != nil && !errors.Is(err, ErrNotFound) {
 			yield(Entry{}, err)
 			return
 		}
@@ -260,7 +321,7 @@ func (t *Tx) listed(ctx context.Context, o ListOptions, validated bool) ([]Entry
 	// What the transaction has written changes which entries a limit lets through, by
 	// at most as many as it has written.
 	below := o
-	below.Prefix, below.After, below.KeysOnly = slices.Clone(o.Prefix), slices.Clone(o.After), false
+	below.Prefix, below.After, below.KeysOnly = slices.Clone(o.Prefix), slices.Clone(o.After), t.fixed && o.KeysOnly
 	if o.Limit > 0 {
 		below.Limit += len(t.writes)
 	}
@@ -284,11 +345,14 @@ func (t *Tx) listed(ctx context.Context, o ListOptions, validated bool) ([]Entry
 	if err != nil {
 		return nil, err
 	}
-	seen := driver.RangeRead{Options: below}
-	for _, e := range entries {
-		seen.Seen = append(seen.Seen, driver.Read{Key: slices.Clone(e.Key), Revision: e.Revision})
+	if t.fixed {
+		return entries, nil
 	}
 	if validated {
+		seen := driver.RangeRead{Options: below}
+		for _, e := range entries {
+			seen.Seen = append(seen.Seen, driver.Read{Key: slices.Clone(e.Key), Revision: e.Revision})
+		}
 		t.ranges = append(t.ranges, seen)
 	}
 	return t.merge(entries, o), nil
@@ -307,7 +371,7 @@ func (t *Tx) merge(entries []Entry, o ListOptions) []Entry {
 			out = append(out, Entry{Key: slices.Clone(w.Key), Value: slices.Clone(w.Value)})
 		}
 	}
-	slices.SortFunc(out, func(a, b Entry) int { return strings.Compare(string(a.Key), string(b.Key)) })
+	slices.SortFunc(out, func(a, b Entry) int { return bytes.Compare(a.Key, b.Key) })
 	if o.Limit > 0 && len(out) > o.Limit {
 		out = out[:o.Limit]
 	}
@@ -341,7 +405,7 @@ func (t *Tx) Commit(ctx context.Context) error {
 	for _, w := range t.writes {
 		m.Writes = append(m.Writes, *w)
 	}
-	slices.SortFunc(m.Writes, func(a, b driver.Write) int { return strings.Compare(string(a.Key), string(b.Key)) })
+	slices.SortFunc(m.Writes, func(a, b driver.Write) int { return bytes.Compare(a.Key, b.Key) })
 	// What the caller cancels is cancelled, and what has lasted too long too.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -267,3 +267,87 @@ func TestListGuarded(t *testing.T) {
 		}
 	})
 }
+
+// TestListGuardedAfterAWrite: a transaction that has written the guard itself sees that
+// another has, too.
+func TestListGuardedAfterAWrite(t *testing.T) {
+	both(t, func(t *testing.T, p *providers.Provider) {
+		put(t, p, "guard", "1")
+		tx := begin(t, p)
+		txPut(t, tx, "guard", "2")
+		for _, err := range tx.ListGuarded(t.Context(), providers.ListOptions{Prefix: []byte("l/")}, []byte("guard")) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.Update(t.Context(), func(tx *providers.Tx) error { txPut(t, tx, "l/b", "1"); txPut(t, tx, "guard", "3"); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Commit(t.Context()); !errors.Is(err, providers.ErrConflict) {
+			t.Errorf("commit: %v", err)
+		}
+	})
+}
+
+// TestReadOnly: nothing is written, and what was read is validated where it was not of one
+// moment.
+func TestReadOnly(t *testing.T) {
+	both(t, func(t *testing.T, p *providers.Provider) {
+		put(t, p, "a", "1")
+		tx, err := p.Begin(t.Context(), providers.TxOptions{ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback()
+		if err := tx.Put(t.Context(), []byte("a"), nil, providers.PutOptions{}); !errors.Is(err, providers.ErrInvalid) {
+			t.Errorf("put: %v", err)
+		}
+		if err := tx.Delete(t.Context(), []byte("a"), providers.DeleteOptions{}); !errors.Is(err, providers.ErrInvalid) {
+			t.Errorf("delete: %v", err)
+		}
+		if got := txGet(t, tx, "a"); got != "1" {
+			t.Errorf("it sees %s", got)
+		}
+		put(t, p, "a", "2")
+		fixed := p.Capabilities().Snapshot
+		if got := txGet(t, tx, "a"); got != "1" {
+			t.Errorf("then it sees %s", got)
+		}
+		n := 0
+		for _, err := range tx.List(t.Context(), providers.ListOptions{}) {
+			if fixed != (err == nil) || err != nil && !errors.Is(err, providers.ErrUnsupported) {
+				t.Errorf("list: %v", err)
+			}
+			n++
+		}
+		if n != 1 {
+			t.Errorf("%d are listed", n)
+		}
+		if err := tx.Commit(t.Context()); fixed != (err == nil) || err != nil && !errors.Is(err, providers.ErrConflict) {
+			t.Errorf("commit: %v", err)
+		}
+	})
+}
+
+// TestPrefetch: what was read together counts as read, and costs no call of its own.
+func TestPrefetch(t *testing.T) {
+	both(t, func(t *testing.T, p *providers.Provider) {
+		put(t, p, "a", "1")
+		tx := begin(t, p)
+		txPut(t, tx, "c", "3")
+		if err := tx.Prefetch(t.Context(), [][]byte{[]byte("a"), []byte("b"), []byte("c")}); err != nil {
+			t.Fatal(err)
+		}
+		before := p.Metrics().ReadOperations
+		if got := txGet(t, tx, "a") + txGet(t, tx, "b") + txGet(t, tx, "c"); got != "1-3" {
+			t.Errorf("it sees %s", got)
+		}
+		if reads := p.Metrics().ReadOperations - before; !p.Capabilities().Snapshot && reads != 0 {
+			t.Errorf("%d reads", reads)
+		}
+		put(t, p, "b", "2")
+		if err := tx.Commit(t.Context()); !errors.Is(err, providers.ErrConflict) {
+			t.Errorf("commit: %v", err)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
+	"github.com/orbit-persistence/orbit/engine/flash"
 	"github.com/orbit-persistence/orbit/engine/lsm"
 	"github.com/orbit-persistence/orbit/engine/memory"
 	"github.com/orbit-persistence/orbit/engine/pebbledb"
@@ -61,6 +62,25 @@ func Standard() []target.Engine {
 				return lsm.Open(context.Background(), dir, lsm.Options{
 					FS: fsys, Inline: true, CacheBytes: lsm.MinCacheBytes, MemtableBytes: lsm.MinMemtableBytes, SegmentBytes: 16 << 10,
 					TableBytes: 4 << 10, Multiplier: 2, CompactionThreshold: 2, ValuesApart: 64, ValueFileBytes: 4 << 10,
+				})
+			},
+		},
+		{
+			Name: "flash",
+			Open: func(dir string) (engine.Engine, error) {
+				return flash.Open(context.Background(), dir, flash.Options{
+					CacheBytes: 1 << 20, SegmentBytes: 256 << 10, CheckpointBytes: 1 << 20, PageCache: true,
+				})
+			},
+			OpenOn: func(fsys vfs.FS, dir string) (engine.Engine, error) {
+				return flash.Open(context.Background(), dir, flash.Options{
+					FS: fsys, Inline: true, CacheBytes: -1, SegmentBytes: 16 << 10, CheckpointBytes: 2 << 10,
+				})
+			},
+			OpenOnPaths: func(fsys vfs.FS, dirs []string) (engine.Engine, error) {
+				return flash.Open(context.Background(), target.PathsHome, flash.Options{
+					FS: fsys, Inline: true, CacheBytes: -1, SegmentBytes: 16 << 10, CheckpointBytes: 2 << 10,
+					Paths: dirs, Force: true,
 				})
 			},
 		},

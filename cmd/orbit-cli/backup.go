@@ -116,7 +116,7 @@ func (c *backupCommand) do(ctx context.Context, r *backedUp) (err error) {
 	defer done()
 	switch {
 	case c.List && c.Verify:
-		return usagef("--list and --verify: choose one")
+		return bench.Usagef("--list and --verify: choose one")
 	case c.List:
 		r.Bases, err = backup.Bases(ctx, place)
 		return err
@@ -125,16 +125,16 @@ func (c *backupCommand) do(ctx context.Context, r *backedUp) (err error) {
 		r.Verified = &v
 		return err
 	case c.From == "":
-		return usagef("missing flags: --from=PROVIDER")
+		return bench.Usagef("missing flags: --from=PROVIDER")
 	}
 	o := backup.Options{KeepLast: c.KeepLast, BytesPerSecond: int64(c.Rate)}
 	if c.KeepFor != "" {
 		if o.KeepFor, err = time.ParseDuration(c.KeepFor); err != nil || o.KeepFor <= 0 {
-			return usagef("--keep-for %s: it must be a time such as 720h", c.KeepFor)
+			return bench.Usagef("--keep-for %s: it must be a time such as 720h", c.KeepFor)
 		}
 	}
 	if c.KeepLast < 0 || c.Rate < 0 {
-		return usagef("--keep-last and --rate are not below 0")
+		return bench.Usagef("--keep-last and --rate are not below 0")
 	}
 	from, err := c.find(c.From)
 	if err != nil {
@@ -245,7 +245,7 @@ func (c *restoreCommand) Run(ctx context.Context) error {
 func (c *restoreCommand) do(ctx context.Context, r *backup.Restored) (err error) {
 	at, err := backup.ParsePoint(c.At)
 	if err != nil {
-		return usagef("--at: %w", err)
+		return bench.Usagef("--at: %w", err)
 	}
 	to, err := c.find(c.To)
 	if err != nil {

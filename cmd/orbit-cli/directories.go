@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/orbit-persistence/orbit/bench"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/lease"
 	"github.com/orbit-persistence/orbit/providers/node"
@@ -36,11 +37,11 @@ func (c *leasesCommand) Run(ctx context.Context) error {
 	if c.Node != "" {
 		var err error
 		if of, err = node.ParseID(c.Node); err != nil {
-			return usagef("--node: %w", err)
+			return bench.Usagef("--node: %w", err)
 		}
 	}
 	if c.Limit < 0 {
-		return usagef("--limit %d is below 0", c.Limit)
+		return bench.Usagef("--limit %d is below 0", c.Limit)
 	}
 	return c.with(ctx, providers.Addressable, false, func(s *session, p *providers.Provider) error {
 		now, err := timeOf(s, p)
@@ -91,7 +92,7 @@ names another.
 // Run lists the nodes.
 func (c *nodesCommand) Run(ctx context.Context) error {
 	if c.Active && c.Expired {
-		return usagef("--active and --expired: a node that has expired takes no work")
+		return bench.Usagef("--active and --expired: a node that has expired takes no work")
 	}
 	return c.with(ctx, providers.Cluster, false, func(s *session, p *providers.Provider) error {
 		now, err := timeOf(s, p)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/orbit-persistence/orbit/bench"
 )
 
 // encodingFlag says how keys and values are written, in the call and in what is
@@ -35,7 +37,7 @@ func (e encodingFlag) decode(what, text string) ([]byte, error) {
 		b = []byte(text)
 	}
 	if err != nil {
-		return nil, usagef("%s %q is not in the encoding %s: %v", what, text, e.Encoding, err)
+		return nil, bench.Usagef("%s %q is not in the encoding %s: %v", what, text, e.Encoding, err)
 	}
 	return b, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/orbit-persistence/orbit/bench"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/driver"
 )
@@ -99,7 +100,7 @@ func (putCommand) Help() string {
 // Run puts the entry.
 func (c *putCommand) Run(ctx context.Context) error {
 	if (c.Value == nil) == (c.File == "") {
-		return usagef("put needs a value, or --file, and not both")
+		return bench.Usagef("put needs a value, or --file, and not both")
 	}
 	key, err := c.decode("key", c.Key)
 	if err != nil {
@@ -203,7 +204,7 @@ order of keys. To go on after a limit, give the last key as --after.
 // Run lists the entries.
 func (c *listCommand) Run(ctx context.Context) error {
 	if c.Limit < 0 {
-		return usagef("--limit %d is below 0", c.Limit)
+		return bench.Usagef("--limit %d is below 0", c.Limit)
 	}
 	o := providers.ListOptions{Limit: c.Limit, KeysOnly: c.KeysOnly}
 	var err error
@@ -237,7 +238,7 @@ func (c *listCommand) Run(ctx context.Context) error {
 func parseRevision(text string) (providers.Revision, error) {
 	r, err := driver.ParseRevision(text)
 	if err != nil {
-		return r, usagef("--if-revision: %w", err)
+		return r, bench.Usagef("--if-revision: %w", err)
 	}
 	return r, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orbit-persistence/orbit/bench"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/all"
 	"github.com/orbit-persistence/orbit/providers/config"
@@ -103,7 +104,7 @@ func (f *storeFlags) each(s *session, do func(name string, b config.Backend, p *
 	if f.Provider != "" {
 		name, _, err := c.Provider(f.Provider)
 		if err != nil {
-			return usagef("--provider: %w", err)
+			return bench.Usagef("--provider: %w", err)
 		}
 		names = []string{name}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
+	"github.com/orbit-persistence/orbit/engine/flash"
 	"github.com/orbit-persistence/orbit/engine/lsm"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/engine/wal"
@@ -42,6 +43,7 @@ func (c *inspectCommand) print(ctx context.Context, out io.Writer) error {
 		for _, err := range []error{
 			cowbtree.Inspect(ctx, vfs.OS(), path, out),
 			lsm.Inspect(ctx, vfs.OS(), path, out),
+			flash.Inspect(ctx, vfs.OS(), path, out),
 			wal.Inspect(ctx, vfs.OS(), path, out, each),
 		} {
 			switch {
@@ -70,6 +72,9 @@ func describerOf(dir string) func(wal.Record) string {
 		dir = abs
 	}
 	other := cowbtree.DescribeRecord
+	if _, err := os.Stat(filepath.Join(dir, "index")); err == nil {
+		other = flash.DescribeRecord
+	}
 	if _, err := os.Stat(filepath.Join(filepath.Dir(dir), "CURRENT")); err == nil {
 		if filepath.Base(dir) == "manifest" {
 			return func(r wal.Record) string {

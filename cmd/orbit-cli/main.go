@@ -19,13 +19,14 @@ import (
 type commands struct {
 	Backup      backupCommand       `cmd:"" help:"Back up a provider to a directory or to another provider."`
 	Bench       bench.Command       `cmd:"" help:"Measure the engines side by side and write the comparison table."`
-	BenchLog    logbench.Command    `cmd:"" help:"Measure the log: group commit beside Pebble and RocksDB, buffered commits, replay, a mirror."`
-	BenchTree   enginebench.Tree    `cmd:"" help:"Measure the copy-on-write B+tree against its goals, beside LMDB, bbolt, Pebble and RocksDB."`
 	BenchLSM    enginebench.LSM     `cmd:"" name:"bench-lsm" help:"Measure the LSM-tree against its goals, beside Pebble and RocksDB."`
+	BenchLog    logbench.Command    `cmd:"" help:"Measure the log: group commit beside Pebble and RocksDB, buffered commits, replay, a mirror."`
 	BenchSpread bench.SpreadCommand `cmd:"" help:"Tell how far the ratios between engines moved between runs of the bench."`
+	BenchTree   enginebench.Tree    `cmd:"" help:"Measure the copy-on-write B+tree against its goals, beside LMDB, bbolt, Pebble and RocksDB."`
 	Config      configCommand       `cmd:"" help:"Check a configuration of the persistence providers."`
 	Delete      deleteCommand       `cmd:"" help:"Delete a key of any backend."`
 	Export      exportCommand       `cmd:"" help:"Write all that a provider holds to a file."`
+	Flash       flashCommand        `cmd:"" help:"Look after the paths of a flash store."`
 	Get         getCommand          `cmd:"" help:"Print the value of a key of any backend."`
 	Health      healthCommand       `cmd:"" help:"Ask providers how they do, and why."`
 	Import      importCommand       `cmd:"" help:"Read what export wrote into a provider."`
@@ -37,6 +38,7 @@ type commands struct {
 	Nodes       nodesCommand        `cmd:"" help:"Print the members of the cluster in any backend."`
 	Put         putCommand          `cmd:"" help:"Put an entry into any backend."`
 	Restore     restoreCommand      `cmd:"" help:"Make a store of a backup, as it was at any point."`
+	Serve       serveCommand        `cmd:"" help:"Hold the stores of the seven protocols open, and serve health and metrics over HTTP."`
 	Torture     torture.Command     `cmd:"" help:"Crash, kill and corrupt the engines, and prove what survives."`
 	Validate    validateCommand     `cmd:"" help:"Read all that a provider holds, and verify it."`
 }
@@ -73,7 +75,7 @@ func run(args []string, engines []bench.Engine, targets []target.Engine) int {
 			return own.code
 		}
 		fmt.Fprintf(os.Stderr, "orbit-cli: %v\n", err)
-		if usage := (usageError{}); errors.As(err, &usage) || bench.IsUsage(err) || torture.IsUsage(err) {
+		if bench.IsUsage(err) || torture.IsUsage(err) {
 			return 2
 		}
 		return 1

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/orbit-persistence/orbit/bench"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/migrate"
 )
@@ -74,7 +75,7 @@ func printResult(w io.Writer, r *migrate.Result) {
 
 func (c *migrateCommand) migrate(ctx context.Context) (r migrate.Result, err error) {
 	if c.BatchSize < 1 {
-		return r, usagef("--batch-size %d: at least 1", c.BatchSize)
+		return r, bench.Usagef("--batch-size %d: at least 1", c.BatchSize)
 	}
 	from, err := c.find(c.From)
 	if err != nil {
@@ -85,7 +86,7 @@ func (c *migrateCommand) migrate(ctx context.Context) (r migrate.Result, err err
 		return r, err
 	}
 	if from.dir != "" && from.dir == to.dir {
-		return r, usagef("--from and --to are both in %s", from.dir)
+		return r, bench.Usagef("--from and --to are both in %s", from.dir)
 	}
 	source, err := from.openExisting(ctx)
 	if err != nil {
@@ -145,7 +146,7 @@ Examples:
 // Run exports.
 func (c *exportCommand) Run(ctx context.Context) error {
 	if c.Output == "-" && c.JSON {
-		return usagef("--output - and --json both write to standard output")
+		return bench.Usagef("--output - and --json both write to standard output")
 	}
 	var t migrate.Tally
 	return c.run(ctx, "", func(ctx context.Context) (any, error) {
@@ -224,7 +225,7 @@ func (c *importCommand) Run(ctx context.Context) error {
 
 func (c *importCommand) read(ctx context.Context) (r migrate.Result, err error) {
 	if c.BatchSize < 1 {
-		return r, usagef("--batch-size %d: at least 1", c.BatchSize)
+		return r, bench.Usagef("--batch-size %d: at least 1", c.BatchSize)
 	}
 	if _, err := os.Stat(c.Input); err != nil { // before a store is made
 		return r, fmt.Errorf("import: %w", err)
@@ -273,7 +274,7 @@ func (c *validateCommand) Run(ctx context.Context) error {
 	var r migrate.Report
 	return c.run(ctx, "", func(ctx context.Context) (any, error) {
 		if c.Input != "" && c.Against != "" {
-			return r, usagef("--input and --against: choose one")
+			return r, bench.Usagef("--input and --against: choose one")
 		}
 		err := c.with(ctx, &c.outputFlags, func(ctx context.Context, p *providers.Provider, report func(migrate.Progress)) (err error) {
 			if r, err = migrate.Validate(ctx, p, report); err == nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/orbit-persistence/orbit/bench"
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/all"
@@ -78,7 +79,7 @@ func (f *configFlag) find(spec string) (selected, error) {
 	}
 	name, b, err := c.Provider(spec)
 	if err != nil {
-		return selected{}, usagef("provider %s: %w", spec, err)
+		return selected{}, bench.Usagef("provider %s: %w", spec, err)
 	}
 	return chosen(name, b)
 }
@@ -87,22 +88,43 @@ func (f *configFlag) find(spec string) (selected, error) {
 func local(spec, backend, dir string) (selected, error) {
 	kind, err := config.ParseKind(backend)
 	if err != nil {
-		return selected{}, usagef("provider %s: %w", spec, err)
+		return selected{}, bench.Usagef("provider %s: %w", spec, err)
 	}
 	if dir == "" {
-		return selected{}, usagef("provider %s: it needs a directory behind the colon", spec)
+		return selected{}, bench.Usagef("provider %s: it needs a directory behind the colon", spec)
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return selected{}, err
 	}
-	b := defaultOf(kind)
-	if kind == config.KindMemory {
+	b := lyingIn(kind, dir)
+	if b == nil {
+		return selected{}, bench.Usagef("provider %s: %s is not local; name it in a configuration, and give that with --config", spec, kind)
+	}
+	return chosen(string(kind)+":"+dir, b)
+}
+
+// lyingIn returns a local backend with its defaults in a directory, nil of one that is
+// not local.
+func lyingIn(kind config.Kind, dir string) config.Backend {
+	var b config.Backend
+	switch kind {
+	case config.KindMemory:
 		b = config.Default[config.Memory]()
+	case config.KindCowBTree:
+		b = config.Default[config.CowBTree]()
+	case config.KindLsmTree:
+		b = config.Default[config.LsmTree]()
+	case config.KindRocksDB:
+		b = config.Default[config.RocksDB]()
+	case config.KindPebble:
+		b = config.Default[config.Pebble]()
+	case config.KindFlash:
+		b = config.Default[config.Flash]()
+	default:
+		return nil
 	}
-	if b, ok := moved(b, dir); ok {
-		return chosen(string(kind)+":"+dir, b)
-	}
-	return selected{}, usagef("provider %s: %s is not local; name it in a configuration, and give that with --config", spec, kind)
+	b, _ = moved(b, dir)
+	return b
 }
 
 // moved returns a local backend's configuration for another directory.
@@ -134,7 +156,7 @@ func moved(b config.Backend, dir string) (config.Backend, bool) {
 func (s selected) at(dir string) (selected, error) {
 	b, ok := moved(s.backend, dir)
 	if !ok {
-		return selected{}, usagef("%s does not lie in a directory", s.label)
+		return selected{}, bench.Usagef("%s does not lie in a directory", s.label)
 	}
 	return chosen(s.label, b)
 }
@@ -146,11 +168,32 @@ func chosen(name string, b config.Backend) (selected, error) {
 	}
 	c.ExpireInterval = -1 // a command does what it is asked for, and nothing beside it
 	s := selected{label: name, config: c, backend: b}
-	s.dir, _ = placeOf(b)
+	s.dir = directoryOf(b)
 	if !strings.Contains(name, ":") {
 		s.label = string(b.Kind()) + " " + name
 	}
 	return s, nil
+}
+
+// directoryOf returns where a local provider lies.
+func directoryOf(b config.Backend) string {
+	switch c := b.(type) {
+	case config.Memory:
+		if c.DiskBackup != nil {
+			return c.DiskBackup.Path
+		}
+	case config.CowBTree:
+		return c.DataDir
+	case config.LsmTree:
+		return c.DataDir
+	case config.RocksDB:
+		return c.DataDir
+	case config.Pebble:
+		return c.DataDir
+	case config.Flash:
+		return c.AllPaths()[0]
+	}
+	return ""
 }
 
 // openExisting opens a provider that is to be read: a directory that is not there is no

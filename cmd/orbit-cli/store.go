@@ -9,11 +9,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/orbit-persistence/orbit/bench"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/all"
 	"github.com/orbit-persistence/orbit/providers/config"
@@ -38,7 +38,7 @@ one process at a time: one that a server has open is refused as locked.
 
 With --json an answer is an object, in list, leases and nodes one on each line. Keys and
 values that are no UTF-8 are given as key_base64 and value_base64. A failure is
-{"error": "…"}, beside its line on standard error.
+{"errors": [{"problem": "…"}]}, beside its line on standard error.
 
 Exit codes:
   0  done
@@ -46,11 +46,6 @@ Exit codes:
      cannot be opened
   2  the command was called wrongly
 `
-
-// usageError is a mistake in the call.
-type usageError struct{ error }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // session is one command with its provider at work.
 type session struct {
@@ -63,7 +58,7 @@ type session struct {
 
 // run calls do with a session, and prints what it returns as this command's failure.
 func (f *storeFlags) run(ctx context.Context, do func(s *session) error) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	ctx, stop := interruptible(ctx)
 	defer stop()
 	if f.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -76,8 +71,12 @@ func (f *storeFlags) run(ctx context.Context, do func(s *session) error) error {
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
-	if code := (exitError{}); err != nil && f.JSON && !errors.As(err, &code) {
-		err = errors.Join(err, s.printJSON(map[string]string{"error": err.Error()}))
+	if code := (exitError{}); err != nil && f.JSON && !errors.As(err, &code) && !bench.IsUsage(err) {
+		errs := config.Errors(err)
+		if len(errs) == 0 {
+			errs = []*config.Error{{Problem: err.Error()}}
+		}
+		err = errors.Join(err, s.printJSON(map[string]any{"errors": errs}))
 	}
 	return errors.Join(err, s.out.Flush())
 }
@@ -91,21 +90,21 @@ func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 func (f *storeFlags) read(environ []string) (*config.Config, error) {
 	switch {
 	case f.Backend != "" && (f.Config != "" || f.Provider != ""):
-		return nil, usagef("--backend opens one backend without a configuration; leave it out, or --config and --provider")
+		return nil, bench.Usagef("--backend opens one backend without a configuration; leave it out, or --config and --provider")
 	case f.Dir != "" && f.Backend == "":
-		return nil, usagef("--dir needs --backend; a configuration says itself where its providers lie")
+		return nil, bench.Usagef("--dir needs --backend; a configuration says itself where its providers lie")
 	case f.Backend == "":
 		c, err := config.Read(f.Config, environ)
 		return c, oneLine(err)
 	}
 	kind, err := config.ParseKind(f.Backend)
 	if err != nil {
-		return nil, usagef("--backend: %w", err)
+		return nil, bench.Usagef("--backend: %w", err)
 	}
 	set := []string{config.BackendVariable + "=" + string(kind)}
 	if f.Dir != "" {
-		if dir, _ := placeOf(defaultOf(kind)); dir == "" {
-			return nil, usagef("--dir: %s does not lie in a directory", kind)
+		if lyingIn(kind, f.Dir) == nil || kind == config.KindMemory {
+			return nil, bench.Usagef("--dir: %s does not lie in a directory", kind)
 		}
 		set = append(set, "ORBIT_"+strings.ToUpper(string(kind))+"_DATA_DIR="+f.Dir)
 	}
@@ -127,51 +126,11 @@ func oneLine(err error) error {
 	return err
 }
 
-// defaultOf returns a backend's configuration as it is without any options.
-func defaultOf(kind config.Kind) config.Backend {
-	switch kind {
-	case config.KindCowBTree:
-		return config.Default[config.CowBTree]()
-	case config.KindLsmTree:
-		return config.Default[config.LsmTree]()
-	case config.KindRocksDB:
-		return config.Default[config.RocksDB]()
-	case config.KindPebble:
-		return config.Default[config.Pebble]()
-	case config.KindFlash:
-		return config.Default[config.Flash]()
-	}
-	return nil
-}
-
-// placeOf returns where a local backend keeps its data, "" for others. outside is
-// whether anything of it outlives its process.
-func placeOf(b config.Backend) (place string, outside bool) {
-	switch x := b.(type) {
-	case config.Memory:
-		if x.DiskBackup == nil {
-			return "", false
-		}
-		return x.DiskBackup.Path, true
-	case config.CowBTree:
-		return x.DataDir, true
-	case config.LsmTree:
-		return x.DataDir, true
-	case config.RocksDB:
-		return x.DataDir, true
-	case config.Pebble:
-		return x.DataDir, true
-	case config.Flash:
-		return x.AllPaths()[0], true
-	}
-	return "", true
-}
-
 // check refuses what would open an empty store that nobody asked for.
 func check(name string, b config.Backend, create bool) error {
-	place, outside := placeOf(b)
+	place := directoryOf(b)
 	switch {
-	case !outside:
+	case place == "" && b.Kind() == config.KindMemory:
 		return fmt.Errorf("provider %q: %w: what memory holds is seen by its own process only, unless it has a disk_backup", name, providers.ErrInvalid)
 	case place == "" || create:
 		return nil
@@ -209,11 +168,11 @@ func (f *storeFlags) with(ctx context.Context, use providers.Use, create bool, d
 			}[use]
 		}
 		if selection == "" {
-			return usagef("the configuration selects no provider for general use; name one by --provider")
+			return bench.Usagef("the configuration selects no provider for general use; name one by --provider")
 		}
 		name, b, err := c.Provider(selection)
 		if err != nil {
-			return usagef("--provider: %w", err)
+			return bench.Usagef("--provider: %w", err)
 		}
 		if err := check(name, b, create); err != nil {
 			return err

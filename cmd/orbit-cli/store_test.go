@@ -99,8 +99,8 @@ func TestConditions(t *testing.T) {
 	}
 	expect(t, 1, "", on("put", "--fence", "6", "fenced", "v")...)
 	_, out, stderr := orbit(t, on("get", "--json", "none")...)
-	var failed struct{ Error string }
-	if err := json.Unmarshal([]byte(out), &failed); err != nil || !strings.Contains(failed.Error, "there is no key none") || !strings.Contains(stderr, failed.Error) {
+	var failed struct{ Errors []config.Error }
+	if err := json.Unmarshal([]byte(out), &failed); err != nil || len(failed.Errors) != 1 || !strings.Contains(failed.Errors[0].Problem, "there is no key none") || !strings.Contains(stderr, failed.Errors[0].Problem) {
 		t.Errorf("a failure is %q, and on standard error %q", out, stderr)
 	}
 }

@@ -14,7 +14,7 @@ const benchmarkRecords = 1_000_000
 
 // Benchmark times an engine in this process, to see what a change did to it: gets, many
 // gets at once where the engine has them, scans of 100 entries, overwrites and inserts,
-// in the class Buffered, over 1,000,000 records with keys of 16 B in no order and values
+// and a queue, in the class Buffered, over 1,000,000 records with keys of 16 B in no order and values
 // of 100 B. open opens it in an empty directory; it should cache all of that. figures,
 // unless nil, adds what the engine did for b.N puts. Engines are compared by the bench.
 func Benchmark(b *testing.B, open func(dir string) (engine.Engine, error), figures func(b *testing.B, before, after engine.Metrics)) {
@@ -34,6 +34,43 @@ func Benchmark(b *testing.B, open func(dir string) (engine.Engine, error), figur
 	}
 	run("Overwrite", puts(func(rng *rand.Rand, _ int) int { return rng.IntN(benchmarkRecords) }))
 	run("Insert", puts(func(_ *rand.Rand, i int) int { return benchmarkRecords + i }))
+	run("Queue", benchmarkQueue)
+}
+
+// benchmarkQueue puts an entry at the end of a queue of 10,000, takes the oldest away,
+// and every 64 times looks at the first, past all that were taken away.
+func benchmarkQueue(b *testing.B, e engine.Engine) {
+	const length = 10_000
+	lower := []byte("queue/")
+	name := func(n int) []byte { return binary.BigEndian.AppendUint64(lower[:len(lower):len(lower)], uint64(n)) }
+	var batch engine.Batch
+	value := make([]byte, 100)
+	for n := range length + b.N {
+		if n == length {
+			b.ResetTimer()
+		}
+		batch.Reset()
+		batch.Put(name(n), value)
+		if n >= length {
+			batch.Delete(name(n - length))
+		}
+		if err := e.Apply(context.Background(), &batch, engine.Buffered); err != nil {
+			b.Fatal(err)
+		}
+		if n < length || n%64 != 0 {
+			continue
+		}
+		it, err := e.NewIterator(engine.IterOptions{Lower: lower, Upper: []byte("queue0")})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if !it.First() || string(it.Key()) != string(name(n-length+1)) {
+			b.Fatalf("the queue begins with %q", it.Key())
+		}
+		if err := it.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // benchmarkKey appends the key of a record to dst.

@@ -226,6 +226,9 @@ func TestDroppedFamily(t *testing.T) {
 			t.Fatal(err)
 		}
 		e = mustOpen(t, "/store", o)
+		if names, err := e.Families(); err != nil || len(names) != 2 || names["beyond"] != beyond {
+			t.Fatalf("opened %d times: families %v (%v)", opened+1, names, err)
+		}
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)

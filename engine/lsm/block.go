@@ -71,6 +71,12 @@ func (b *blockBuilder) fits(e *entry) bool {
 	return size <= blockTarget
 }
 
+// sizeWith bounds the size of the block with one more entry, however wide slots are.
+func (b *blockBuilder) sizeWith(e *entry) int64 {
+	n := len(b.entries) + 1
+	return int64(blockHead) + 8 + int64(b.fixed) + int64(fixedBytes(e)) + 2*int64(n) + int64(len(b.keys)) + int64(len(e.key))
+}
+
 // fixedBytes bounds what an entry takes beside its key: fingerprint, slot, head of the
 // record, and the value.
 func fixedBytes(e *entry) int {
@@ -243,6 +249,22 @@ func (b block) get(key []byte, hash, seen, add uint64) (value []byte, version ui
 		}
 	}
 	return nil, 0, 0, false
+}
+
+// prefetchRecord asks for the record that a get of a key will look at first.
+func (b block) prefetchRecord(hash uint64) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	n := b.count()
+	want := uint64(byte(hash>>56)) * ones
+	for i := 0; i < n; i += 8 {
+		x := binary.LittleEndian.Uint64(b[blockHead+i:]) ^ want
+		if x = (x - ones) &^ x & tops; x != 0 {
+			if j := i + bits.TrailingZeros64(x)/8; j < n {
+				prefetch.Lines(unsafe.Pointer(&b[b.slot(n, j)]), 3)
+			}
+			return
+		}
+	}
 }
 
 // seek returns the first entry whose key is >= key; count if there is none.

@@ -41,6 +41,7 @@ func (e *Engine) Checkpoint(ctx context.Context, dir string) error {
 	st := e.hold()
 	e.mu.Lock()
 	whole := e.whole(st.levels)
+	whole.logBegun = false // that of the copy begins when it is opened
 	e.mu.Unlock()
 	e.installing.Unlock()
 	defer e.releaseState(st)
@@ -72,7 +73,7 @@ func (e *Engine) copyTo(ctx context.Context, dir string, l *levels, whole *edit)
 			return err
 		}
 	}
-	if err := writeManifest(e.fs, dir, e.options.Inline, whole); err != nil {
+	if err := writeManifest(e.options, dir, whole); err != nil {
 		return err
 	}
 	return writeCurrent(e.fs, dir, current{store: e.id, levels: uint32(e.options.Levels)})
@@ -80,8 +81,8 @@ func (e *Engine) copyTo(ctx context.Context, dir string, l *levels, whole *edit)
 
 // writeManifest makes a manifest of one edit in a directory. One that is there, of a
 // crash before its CURRENT was, gets the edit too.
-func writeManifest(fsys vfs.FS, dir string, inline bool, whole *edit) error {
-	log, err := wal.Open(context.Background(), manifestOptions(fsys, dir, inline), 0, func(wal.Record) error { return nil })
+func writeManifest(o Options, dir string, whole *edit) error {
+	log, err := wal.Open(context.Background(), o.manifestOptions(dir), 0, func(wal.Record) error { return nil })
 	if err != nil {
 		return err
 	}

@@ -201,7 +201,7 @@ func (e *Engine) writable(ctx context.Context, need int64) error {
 		}
 		st := e.state.Load()
 		m := st.mem
-		if m.bytes() < e.options.MemtableBytes && m.bytes()+need <= int64(len(m.trie.data)) {
+		if !m.full(e.options.MemtableBytes, need) {
 			return nil
 		}
 		if err := e.mergesBehind(); err != nil {
@@ -304,7 +304,7 @@ func (e *Engine) rotate(need int64) error {
 	}
 	q := &queued{mem: st.mem, version: st.mem.last, sequence: st.mem.sequence}
 	e.install(newState(m, append([]*queued{q}, st.queue...), st.levels))
-	e.setPace()
+	e.setPace(time.Now())
 	e.wake(e.background.flush)
 	return nil
 }

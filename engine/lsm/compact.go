@@ -246,7 +246,7 @@ func (l *levels) dirty() map[uint64]bool {
 	}
 	uses := l.uses()
 	for n, v := range l.values {
-		if float64(uses[n]) < (1-dirtyShare)*float64(v.bytes) {
+		if float64(uses[n]) < (1-dirtyShare)*float64(v.bytes) && !v.damaged.Load() {
 			if out == nil {
 				out = map[uint64]bool{}
 			}
@@ -301,8 +301,33 @@ func (l *levels) bottom(p *plan) bool {
 	return true
 }
 
+// olderThan returns the runs behind the first that a plan merges, without those that it
+// does: these have nothing more in its range.
+func (l *levels) olderThan(p *plan) []*run {
+	merged := func(level int, id uint64) bool {
+		return slices.ContainsFunc(p.inputs, func(in input) bool { return in.level == level && in.run == id })
+	}
+	var older []*run
+	met := false
+	for _, r := range l.top {
+		if merged(0, r.id) {
+			met = true
+		} else if met {
+			older = append(older, r)
+		}
+	}
+	for i, r := range l.below {
+		if merged(i+1, r.id) {
+			met = true
+		} else if met {
+			older = append(older, r)
+		}
+	}
+	return older
+}
+
 // carryOut makes a merge. Under compacting.
-func (e *Engine) carryOut(ctx context.Context, st *state, p *plan) error {
+func (e *Engine) carryOut(ctx context.Context, st *state, p *plan) (err error) {
 	start := time.Now()
 	ed := &edit{}
 	if p.move {
@@ -319,7 +344,7 @@ func (e *Engine) carryOut(ctx context.Context, st *state, p *plan) error {
 	snapshots := e.snapshotVersions()
 	e.mu.Unlock()
 	l := st.levels
-	j := &job{e: e, lower: p.lower, upper: p.upper, snapshots: snapshots, bottom: l.bottom(p), levels: l, dirty: l.dirty()}
+	j := &job{e: e, lower: p.lower, upper: p.upper, snapshots: snapshots, bottom: l.bottom(p), older: l.olderThan(p), levels: l, dirty: l.dirty()}
 	j.options = e.table(p.level == len(l.below))
 	var stones []tombstone
 	var topBytes, readBytes int64
@@ -348,6 +373,18 @@ func (e *Engine) carryOut(ctx context.Context, st *state, p *plan) error {
 		}
 	}
 	j.ranges = fragmentAll(stones, snapshots)
+	if p.isTop {
+		e.mu.Lock()
+		e.pace.merges.begin(topBytes, start)
+		e.mu.Unlock()
+		defer func() {
+			e.mu.Lock()
+			now := time.Now()
+			e.pace.merges.end(err == nil, now)
+			e.setPace(now)
+			e.mu.Unlock()
+		}()
+	}
 	tables, values, err := j.run(ctx)
 	if err != nil {
 		return fmt.Errorf("merge into level %d: %w", p.level, err)
@@ -366,12 +403,6 @@ func (e *Engine) carryOut(ctx context.Context, st *state, p *plan) error {
 	e.counters.compactionRead.Add(uint64(readBytes))
 	e.counters.compacted.Add(uint64(bytesOf(tables, values)))
 	since(start, &e.counters.compactTime)
-	if p.isTop {
-		e.mu.Lock()
-		measured(&e.pace.mergeRate, topBytes, time.Since(start))
-		e.setPace()
-		e.mu.Unlock()
-	}
 	return nil
 }
 
@@ -386,7 +417,7 @@ func (t *table) without(lower, upper []byte) (rest []*tableMeta, share int64, er
 	piece := func(from, to []byte) {
 		m := t.tableMeta
 		m.lower, m.upper = from, to
-		m.live = min(r.bytesBetween(from, to), share)
+		m.live = max(min(r.bytesBetween(from, to), share-1), 0) // less than all: it is a piece
 		share -= m.live
 		rest = append(rest, &m)
 	}
@@ -399,13 +430,25 @@ func (t *table) without(lower, upper []byte) (rest []*tableMeta, share int64, er
 	return rest, share, nil
 }
 
-// bytesBetween returns about how many bytes of the file have keys in [lower, upper).
+// bytesBetween returns about how many bytes of the file have keys in [lower, upper): of a
+// block that has others too, half.
 func (r *tableReader) bytesBetween(lower, upper []byte) int64 {
-	from, to := max(r.index.find(lower), 0), max(r.index.find(upper), 0)
 	if r.blocks() == 0 {
 		return 0
 	}
-	return int64(r.offsets[to]) - int64(r.offsets[from])
+	from, to := max(r.index.find(lower), 0), max(r.index.find(upper), 0)
+	block := func(i int) int64 { return int64(r.offsets[i+1]) - int64(r.offsets[i]) }
+	if from == to {
+		return (block(from) + 1) / 2
+	}
+	n := int64(r.offsets[to]) - int64(r.offsets[from])
+	if bytes.Compare(lower, r.index.key(from)) > 0 {
+		n -= block(from) / 2
+	}
+	if bytes.Compare(upper, r.index.key(to)) > 0 {
+		n += block(to) / 2
+	}
+	return n
 }
 
 // Compact implements engine.Engine: what is in [lower, upper) is merged into the last

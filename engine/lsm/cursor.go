@@ -84,11 +84,15 @@ func (c *tableCursor) load(i int) bool {
 func (c *tableCursor) copy(i int) (block, error) {
 	s := c.t.store
 	token := s.domain.Enter()
-	b, done, err := s.block(c.r, i)
+	defer s.domain.Exit(token)
+	r, err := c.t.open() // it may have been closed since
+	if err != nil {
+		return nil, err
+	}
+	b, done, err := s.block(r, i)
 	if err == nil {
 		c.memory = append(c.memory[:0], b[:b.size()]...)
 	}
-	s.domain.Exit(token)
 	giveBack(done)
 	return c.memory, err
 }
@@ -106,13 +110,27 @@ func (c *tableCursor) readAhead(i int) (block, error) {
 			c.raw = make([]byte, max(n, c.ahead))
 		}
 		c.raw = c.raw[:n]
-		if m, err := c.r.file.ReadAt(c.raw, int64(offsets[i])); err != nil {
+		if err := c.fill(int64(offsets[i]), i); err != nil {
 			c.to = c.from
-			return nil, c.r.damaged(i, short("read block", c.r.file, int64(offsets[i])+int64(m), err))
+			return nil, err
 		}
 	}
 	stored := c.raw[offsets[i]-offsets[c.from] : offsets[i+1]-offsets[c.from]]
 	return c.r.decodeBlock(i, stored, &c.out)
+}
+
+// fill reads what is read ahead from an offset on, where block i begins.
+func (c *tableCursor) fill(offset int64, i int) error {
+	token := c.t.store.domain.Enter()
+	defer c.t.store.domain.Exit(token)
+	r, err := c.t.open()
+	if err != nil {
+		return err
+	}
+	if m, err := r.file.ReadAt(c.raw, offset); err != nil {
+		return r.damaged(i, short("read block", r.file, offset+int64(m), err))
+	}
+	return nil
 }
 
 // stand goes to an entry of the block that is loaded, and says whether it is within the

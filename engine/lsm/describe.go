@@ -92,6 +92,9 @@ func DescribeEdit(payload []byte) (text string, ok bool) {
 	if e.version != 0 {
 		part("version %d, record %d, is in tables", e.version, e.logSequence)
 	}
+	if e.logBegun {
+		part("the log has begun")
+	}
 	const most = 8
 	if n := len(parts); n > most {
 		parts = append(parts[:most:most], fmt.Sprintf("%d changes in all", n))

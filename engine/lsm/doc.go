@@ -51,8 +51,8 @@
 //
 // Values from a size on lie in files of their own, which merges need not write again
 // (Lu et al., "WiscKey", FAST 2016). When less than half of such a file is of use, the
-// tables that refer to it are written anew, with what is left of it. Of a table of which
-// pieces are left all references count, so that a file may go later than it could.
+// tables that refer to it are written anew, with what is left of it. A piece of a table
+// counts with its share of the references; the file goes when no table has one any more.
 //
 // A bulk load becomes tables, of version 0, while commits go on. A record of the log
 // gives them their place in the order, and the version that theirs are to be added to.
@@ -133,6 +133,7 @@
 //	   9  a family was dropped: number
 //	  10  nothing is left of a family: number
 //	  11  the number of the next family
+//	  12  the log has begun: from here on there is a file of it
 //
 // In an edit tables go before others come, and value files come before others go. A run
 // is called by the version of the newest commit that was in it when it was made. All that is said of a table beside its bounds,

@@ -26,6 +26,9 @@ type store struct {
 	domain epoch.Domain
 	// lastFile is the highest number that a file has.
 	lastFile atomic.Uint64
+	files    openFiles
+	// mostBlock is how large a block may be.
+	mostBlock int64
 	// tableMemory is what the open tables take, beside their blocks.
 	tableMemory atomic.Int64
 }
@@ -71,6 +74,8 @@ type Engine struct {
 	nextFamily engine.FamilyID
 	// manifestVersion and manifestSequence are how far all is in tables.
 	manifestVersion, manifestSequence uint64
+	// logBegun says that the manifest tells of the log.
+	logBegun bool
 
 	// flushing is held while a memtable is written to a table, compacting while tables
 	// are merged. They are taken before installing.

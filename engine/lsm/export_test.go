@@ -11,6 +11,7 @@ import (
 // prepare makes of an engine one that can be used without Open.
 func prepare(e *Engine, o Options) {
 	e.options, e.fs, e.dir = o, o.FS, "/store"
+	e.files.bound, e.mostBlock = max(o.OpenFiles, MinOpenFiles), maxStored
 	e.changed = sync.NewCond(&e.mu)
 }
 

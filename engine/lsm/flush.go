@@ -12,9 +12,15 @@ import (
 )
 
 // flushOldest takes the oldest of the queue to the levels; false if there is none.
-func (e *Engine) flushOldest(ctx context.Context) (bool, error) {
+func (e *Engine) flushOldest(ctx context.Context) (done bool, err error) {
 	e.flushing.Lock()
 	defer e.flushing.Unlock()
+	e.mu.Lock()
+	failed := e.failed
+	e.mu.Unlock()
+	if failed != nil { // a table that no edit can tell of would stay, each time
+		return false, failed
+	}
 	st := e.hold()
 	defer e.releaseState(st)
 	if len(st.queue) == 0 {
@@ -22,11 +28,28 @@ func (e *Engine) flushOldest(ctx context.Context) (bool, error) {
 	}
 	q := st.queue[len(st.queue)-1]
 	start := time.Now()
+	if q.mem != nil {
+		e.mu.Lock()
+		e.pace.flushes.begin(q.mem.data, start)
+		e.mu.Unlock()
+		defer func() {
+			e.mu.Lock()
+			now := time.Now()
+			e.pace.flushes.end(done, now)
+			e.setPace(now)
+			e.mu.Unlock()
+		}()
+	}
 	ed := q.edit
 	var j *job // a bulk load has told the log of its tables: they stay
 	if q.mem != nil {
 		var err error
 		if ed, j, err = e.writeMemtable(ctx, st, q); err != nil {
+			return false, err
+		}
+	} else if e.log != nil {
+		// If its record cannot be made durable, the load fails, and must be nowhere.
+		if err := e.flushLog(q.sequence); err != nil {
 			return false, err
 		}
 	}
@@ -35,12 +58,6 @@ func (e *Engine) flushOldest(ctx context.Context) (bool, error) {
 	}
 	since(start, &e.counters.flushTime)
 	e.counters.flushes.Add(1)
-	if q.mem != nil {
-		e.mu.Lock()
-		measured(&e.pace.flushRate, q.mem.data, time.Since(start))
-		e.setPace()
-		e.mu.Unlock()
-	}
 	e.wake(e.background.compact)
 	if e.log == nil { // it is being replayed
 		return true, nil
@@ -53,7 +70,7 @@ func (e *Engine) writeMemtable(ctx context.Context, st *state, q *queued) (*edit
 	e.mu.Lock()
 	snapshots := e.snapshotVersions()
 	e.mu.Unlock()
-	j := &job{e: e, streams: []stream{newMemStream(q.mem)}, ranges: q.mem.ranges.Load().fragments(snapshots), snapshots: snapshots, options: e.table(false), levels: st.levels}
+	j := &job{e: e, streams: []stream{newMemStream(q.mem, &e.pace.flushes.done)}, ranges: q.mem.ranges.Load().fragments(snapshots), snapshots: snapshots, options: e.table(false), levels: st.levels, older: st.levels.runs}
 	tables, values, err := j.run(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -87,7 +104,7 @@ func (e *Engine) installEdit(ed *edit, done *queued, by *job) error {
 	uses := after.uses()
 	ed.noValues = nil // an edit that was refused comes again
 	for _, n := range slices.Sorted(maps.Keys(after.values)) {
-		if uses[n] == 0 {
+		if _, used := uses[n]; !used {
 			ed.noValues = append(ed.noValues, n)
 			delete(after.values, n)
 		}
@@ -129,7 +146,7 @@ func (e *Engine) installEdit(ed *edit, done *queued, by *job) error {
 	}
 	e.state.Store(newState(st.mem, queue, after))
 	e.troubled = nil
-	e.setPace()
+	e.setPace(time.Now())
 	e.changed.Broadcast()
 	var whole *edit
 	if e.manifest.due() {
@@ -176,6 +193,7 @@ func (e *Engine) whole(l *levels) *edit {
 		whole.families = append(whole.families, family{e.families[name], name})
 	}
 	whole.noFamilies = slices.Sorted(maps.Keys(e.clearing))
+	whole.logBegun = e.logBegun
 	return whole
 }
 

@@ -203,6 +203,7 @@ func drawEdit(r *rand.Rand) *edit {
 		e.version, e.logSequence, e.nextFile = 1+r.Uint64N(maxVersion), r.Uint64(), 1+r.Uint64N(1000)
 		e.families = []family{{1 + engine.FamilyID(r.Uint32N(1000)), string(adversary(r))}}
 		e.noFamilies, e.cleared, e.nextFamily = []engine.FamilyID{2}, []engine.FamilyID{1<<32 - 1}, 5
+		e.logBegun = r.IntN(2) == 0
 	}
 	return e
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/orbit-persistence/orbit/engine"
 )
@@ -34,12 +35,17 @@ func (e *Engine) ingest(ctx context.Context, entries iter.Seq2[[]byte, []byte]) 
 	if err != nil || len(tables) == 0 {
 		return err
 	}
-	sequence, err := e.admit(ctx, tables)
-	if sequence == 0 {
+	q, refused, err := e.admit(ctx, tables)
+	if refused {
 		j.abandon()
 	}
 	if err != nil {
 		// The record may be found when the store is opened again: its tables stay.
+		return err
+	}
+	// Commits go on meanwhile, and find the load where it belongs.
+	if err := e.flushLog(q.sequence); err != nil {
+		e.withdraw(q)
 		return err
 	}
 	e.counters.applied.Add(size)
@@ -47,7 +53,17 @@ func (e *Engine) ingest(ctx context.Context, entries iter.Seq2[[]byte, []byte]) 
 	if e.options.Inline {
 		e.inlineWork()
 	}
-	return e.flushLog(sequence)
+	return nil
+}
+
+// withdraw takes a bulk load out of sight whose record may not be durable. The engine is
+// read-only by then, and flushes nothing.
+func (e *Engine) withdraw(q *queued) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	st := e.state.Load()
+	queue := slices.DeleteFunc(slices.Clone(st.queue), func(other *queued) bool { return other == q })
+	e.install(newState(st.mem, queue, st.levels))
 }
 
 // load writes entries to tables. Values are not set apart: that is left to merges.
@@ -94,19 +110,20 @@ func (j *job) load(ctx context.Context, entries iter.Seq2[[]byte, []byte]) (tabl
 	return j.out, size, nil
 }
 
-// admit gives tables their place in the order of commits.
-func (e *Engine) admit(ctx context.Context, tables []*tableMeta) (uint64, error) {
+// admit gives tables their place in the order of commits. refused says that the log has
+// no record of them, for certain.
+func (e *Engine) admit(ctx context.Context, tables []*tableMeta) (q *queued, refused bool, err error) {
 	e.lockCommits()
 	defer e.mu.Unlock()
 	for {
 		if e.failed != nil {
-			return 0, e.failed
+			return nil, true, e.failed
 		}
 		if len(e.state.Load().queue) < e.options.MaxMemtables-1 || e.options.Inline {
 			break
 		}
 		if err := e.stall(ctx); err != nil {
-			return 0, err
+			return nil, true, err
 		}
 	}
 	version := e.visible.Load() + 1
@@ -119,30 +136,28 @@ func (e *Engine) admit(ctx context.Context, tables []*tableMeta) (uint64, error)
 	sequence, err := e.log.Append(ctx, append(record, ed.encode()...), engine.Flushed)
 	if err != nil {
 		if errors.Is(err, engine.ErrReadOnly) {
-			err = e.fail(err)
+			return nil, false, e.fail(err)
 		}
-		return 0, err
+		return nil, true, err
 	}
-	if err := e.log.Flush(sequence); err != nil {
-		return sequence, e.fail(err)
-	}
-	return sequence, e.enqueue(ed, version, sequence)
+	q = &queued{edit: ed, version: version, sequence: sequence}
+	return q, false, e.enqueue(q)
 }
 
 // enqueue puts the tables of a bulk load into the queue, behind the memtable. Under mu.
-func (e *Engine) enqueue(ed *edit, version, sequence uint64) error {
+func (e *Engine) enqueue(q *queued) error {
 	if err := e.rotate(0); err != nil {
 		return e.fail(err)
 	}
-	q := &queued{edit: ed, version: version, sequence: sequence}
+	ed, version := q.edit, q.version
 	var tables []*table
 	for i := range ed.added {
 		a := &ed.added[i]
-		a.shared = &tableFile{number: a.meta.number}
+		a.shared = &tableFile{number: a.meta.number, store: &e.store}
 		tables = append(tables, &table{tableMeta: *a.meta, store: &e.store, shared: a.shared})
 	}
 	q.run = newRun(version, tables)
-	ed.version, ed.logSequence = version, sequence
+	ed.version, ed.logSequence = version, q.sequence
 	st := e.state.Load()
 	mem := st.mem
 	e.install(newState(mem, append([]*queued{q}, st.queue...), st.levels))
@@ -166,5 +181,5 @@ func (e *Engine) replayIngest(p []byte, sequence uint64) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.enqueue(ed, version, sequence)
+	return e.enqueue(&queued{edit: ed, version: version, sequence: sequence})
 }

@@ -347,8 +347,9 @@ func newExhibit(t *testing.T) exhibit {
 		_ = yield([]byte("key 001"), []byte("loaded")) && yield([]byte("key 002"), []byte("loaded"))
 	})
 	must(err)
-	_, err = e.admit(ctx, tables)
+	q, _, err := e.admit(ctx, tables)
 	must(err)
+	must(e.flushLog(q.sequence))
 	w := d.Walk()
 	for w.Next() {
 	}
@@ -408,7 +409,7 @@ func TestInspectPrints(t *testing.T) {
 	before := changes(x.disk)
 	got := inspected(t, x.disk, "/store")
 	const want = `LSM-tree 75102053e7cf9eaf in /store: 3 levels, the manifest counts from record 1 on
-manifest  8 edits, of which 1 are whole; of version 9, record 8 of the log; files up to 8
+manifest  9 edits, of which 1 are whole; of version 9, record 8 of the log; files up to 8
 family 1  "things"
 log       2 records behind that: 1 batches, 1 bulk loads, 0 cleared ranges; up to version 11
 run 11 of the log: 1 tables, 218 bytes
@@ -417,10 +418,10 @@ run 9: 1 tables, 672 bytes
   table 8  672 bytes, 10 entries, 0 deletes, 0 range tombstones, versions 9 to 9, "\x00key 005" to "\x00key 014\x00"
 run 8: 1 tables, 2678 bytes
   table 7  2678 bytes, 43 entries, 1 deletes, 1 range tombstones, versions 5 to 8, "\x00key 010" to "\x00key 090\x00"
-level 2: 3 tables, 8315 bytes
-  table 3  11134 bytes, 103 entries, 0 deletes, 0 range tombstones, versions 0 to 0, "\x00key 000" to "\x00key 020"; one of 2 pieces, about 0 bytes
+level 2: 3 tables, 9680 bytes
+  table 3  11134 bytes, 103 entries, 0 deletes, 0 range tombstones, versions 0 to 0, "\x00key 000" to "\x00key 020"; one of 2 pieces, about 2038 bytes
   table 6  206 bytes, 1 entries, 0 deletes, 0 range tombstones, versions 0 to 0, "\x00key 020" to "\x00key 020\x00"
-  table 3  11134 bytes, 103 entries, 0 deletes, 0 range tombstones, versions 0 to 0, "\x00key 021" to "\x01key 002\x00"; one of 2 pieces, about 8109 bytes
+  table 3  11134 bytes, 103 entries, 0 deletes, 0 range tombstones, versions 0 to 0, "\x00key 021" to "\x01key 002\x00"; one of 2 pieces, about 7436 bytes
 value file 2  6015 bytes, of which 66.7 % are of use
 value file 4  3005 bytes, of which 100.0 % are of use
 999999.table: nothing tells of it; the next opening removes it
@@ -542,7 +543,8 @@ func TestInspectNamesWhatIsMissing(t *testing.T) {
 		"/store/manifest/000002.wal at ":                                 flip("manifest/000002.wal", "things"),
 		"/store/log/000001.wal at ":                                      flip("log/000001.wal", "key 030"),
 		"list /store/manifest":                                           remove("manifest/000001.wal", "manifest/000002.wal", "manifest"),
-		"list /store/log":                                                remove("log/000001.wal", "log"),
+		"/store/log has no log, which":                                   remove("log/000001.wal", "log"),
+		"/store/log has no log, ":                                        remove("log/000001.wal"),
 		"it is table 6 of store 75102053e7cf9eaf, and should be 9":       func(x exhibit) { x.write("000009.table", append(make([]byte, 12), x.read("000006.table")...)) },
 	} {
 		t.Run("", func(t *testing.T) {
@@ -591,7 +593,7 @@ func forge(t *testing.T, tables []forged, change func(e *edit)) exhibit {
 		if number == 0 {
 			number = uint64(i + 1)
 		}
-		w, err := newTableWriter(x.disk, fileName("/store", number, tableSuffix), number, tableOptions{store: 7, bitsPerKey: 10})
+		w, err := newTableWriter(x.disk, fileName("/store", number, tableSuffix), number, tableOptions{store: 7, bitsPerKey: 10, mostBlock: maxStored, mostTable: 1<<32 - 1})
 		must(err)
 		for i := 0; i <= len(f.entries); i++ {
 			if f.before != nil {
@@ -899,6 +901,7 @@ func TestDescribe(t *testing.T) {
 	for want, got := range map[string]func() (string, bool){
 		`whole; add table 9 to run 7, "\x00a" to "\x00b"; add table 9 to level 2, "\x00a" to "\x00b"; add value file 3 of 100 bytes; remove value file 4; ` +
 			`family 1 is "one"; family 2 is dropped; family 3 is gone; version 7, record 6, is in tables`: func() (string, bool) { return DescribeEdit(whole.encode()) },
+		"the log has begun": func() (string, bool) { return DescribeEdit((&edit{logBegun: true}).encode()) },
 		`remove table 9 from "\x00a"`: func() (string, bool) {
 			return DescribeEdit((&edit{removed: []removal{{9, []byte("\x00a")}}}).encode())
 		},
@@ -982,12 +985,12 @@ func TestFormats(t *testing.T) {
 	m := &tableMeta{number: 9, bytes: 300, live: 200, entries: 6, deletes: 1, ranges: 2, rawBytes: 70, lowest: 3, highest: 8, add: 4, lower: []byte("a"), upper: []byte("bc"), refs: []valueUse{{50, 15}}}
 	ed := &edit{
 		reset: true, added: []addition{{level: 1, meta: m}}, removed: []removal{{2, []byte("x")}}, values: []valueMeta{{50, 300}}, noValues: []uint64{49},
-		version: 8, logSequence: 6, nextFile: 60, families: []family{{1, "one"}}, noFamilies: []engine.FamilyID{2}, cleared: []engine.FamilyID{3}, nextFamily: 4,
+		version: 8, logSequence: 6, nextFile: 60, families: []family{{1, "one"}}, noFamilies: []engine.FamilyID{2}, cleared: []engine.FamilyID{3}, nextFamily: 4, logBegun: true,
 	}
 	same("an edit", ed.encode(), le(
 		"\x01", "\x03\x02\x01x",
 		"\x02\x01\x00\x09\xac\x02\xc8\x01\x06\x01\x02\x46\x03\x08\x04\x01a\x02bc\x01\x32\x0f",
-		"\x04\x32\xac\x02", "\x05\x31", "\x06\x08\x06", "\x07\x3c", "\x08\x01\x03one", "\x09\x02", "\x0a\x03", "\x0b\x04"))
+		"\x04\x32\xac\x02", "\x05\x31", "\x06\x08\x06", "\x07\x3c", "\x08\x01\x03one", "\x09\x02", "\x0a\x03", "\x0b\x04", "\x0c"))
 
 	fingerprint := func(key string) byte { return byte(xxhash.Sum64String(key) >> 56) }
 	x := forge(t, []forged{{

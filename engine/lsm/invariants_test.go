@@ -90,7 +90,7 @@ func (e *Engine) checkLevels(st *state) error {
 	seen := content{lowest: map[string]uint64{}}
 	addMem := func(m *memtable) error {
 		var list []entry
-		for s := newMemStream(m); s.next(); {
+		for s := newMemStream(m, nil); s.next(); {
 			list = append(list, *s.entry())
 		}
 		return seen.add("a memtable", list, m.ranges.Load().fragments(nil).tombstones(nil))
@@ -100,8 +100,6 @@ func (e *Engine) checkLevels(st *state) error {
 	}
 	files := map[uint64]*tableFile{}
 	uses := map[uint64]int64{}
-	tableMemory := int64(0)
-	readers := map[*tableReader]bool{}
 	addRun := func(what string, r *run, inLevels bool) error {
 		if err := checkRun(r); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
@@ -123,10 +121,6 @@ func (e *Engine) checkLevels(st *state) error {
 			}
 			list = append(list, part...)
 			stones = append(stones, cut...)
-			if rd := t.shared.reader.Load(); rd != nil && !readers[rd] {
-				readers[rd] = true
-				tableMemory += rd.memory
-			}
 		}
 		if r.ranged != ranged {
 			return fmt.Errorf("%s: ranged is %v", what, r.ranged)
@@ -161,10 +155,20 @@ func (e *Engine) checkLevels(st *state) error {
 		return fmt.Errorf("the tables have %d files, and the levels %d", len(files), len(l.files))
 	}
 	counted := l.uses()
+	pieces := false
+	for _, t := range l.all {
+		pieces = pieces || !t.whole()
+	}
 	for n, v := range l.values {
-		// Of a table of which a piece is left all counts, and what was merged counts again.
-		if counted[n] == 0 || counted[n] < uses[n] || uses[n] > v.bytes {
-			return fmt.Errorf("value file %d of %d bytes: %d are of use, %d are counted", n, v.bytes, uses[n], counted[n])
+		// Of pieces it is about so much.
+		if about, ok := counted[n]; !ok || about < 0 || !pieces && about != uses[n] || uses[n] > v.bytes {
+			return fmt.Errorf("value file %d of %d bytes: %d are of use, %d are counted", n, v.bytes, uses[n], about)
+		}
+	}
+	tableMemory := int64(0)
+	for _, f := range files {
+		if rd := f.reader.Load(); rd != nil {
+			tableMemory += rd.memory
 		}
 	}
 	if alone := e.tableMemory.Load(); alone < tableMemory {

@@ -57,6 +57,7 @@ func (p *parts) addMem(m *memtable, ranges *rangeSets, at uint64) {
 	s := &p.mems[len(p.mems)-1]
 	s.reset(m, ranges, at)
 	p.add(s, ranges != nil)
+	p.sources[len(p.sources)-1].mem = s
 }
 
 func (p *parts) addRun(r *run, at uint64) {
@@ -91,6 +92,8 @@ type merged struct {
 	asked bool
 	// ranged says that it has tombstones at all.
 	ranged bool
+	// mem is the source where that is a memtable.
+	mem *memSource
 }
 
 // NewIterator implements engine.Reader.
@@ -302,6 +305,17 @@ func (it *iterator) step() bool {
 		if !it.moved(1, it.advance(it.order[1])) {
 			return false
 		}
+	}
+	if m.mem != nil && m.e.kind == kindDelete {
+		// Up to where another source has something, the dead hide nothing.
+		limit := it.upper
+		switch {
+		case len(it.order) > 1:
+			limit = it.order[1].e.key
+		case !it.forward:
+			limit = it.lower
+		}
+		return it.moved(0, m.mem.passDead(limit, !it.forward))
 	}
 	return it.moved(0, it.advance(m))
 }

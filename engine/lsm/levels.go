@@ -105,6 +105,7 @@ type edit struct {
 	noFamilies           []engine.FamilyID // dropped; what they hold may still be there
 	cleared              []engine.FamilyID // nothing of them is there any more
 	nextFamily           engine.FamilyID
+	logBegun             bool // there is a log
 }
 
 // addition is a table, or a piece of one, that comes to a level; 0 is the top.
@@ -166,7 +167,7 @@ func (l *levels) apply(s *store, e *edit) (*levels, error) {
 			t.shared = files[a.meta.number]
 		}
 		if t.shared == nil {
-			t.shared = &tableFile{number: a.meta.number}
+			t.shared = &tableFile{number: a.meta.number, store: s}
 		}
 		files[a.meta.number] = t.shared
 		if a.level == 0 {

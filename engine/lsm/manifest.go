@@ -43,6 +43,7 @@ const (
 	opNoFamily
 	opCleared
 	opNextFamily
+	opLogBegun
 )
 
 // encode makes the record of an edit.
@@ -100,6 +101,9 @@ func (e *edit) encode() []byte {
 	}
 	if e.nextFamily != 0 {
 		op(opNextFamily, uint64(e.nextFamily))
+	}
+	if e.logBegun {
+		op(opLogBegun)
 	}
 	return out
 }
@@ -196,6 +200,8 @@ func decodeEdit(p []byte, levels int) (*edit, error) {
 			e.cleared = append(e.cleared, r.family())
 		case opNextFamily:
 			e.nextFamily = r.family()
+		case opLogBegun:
+			e.logBegun = true
 		default:
 			r.bad = true
 		}
@@ -294,8 +300,14 @@ type manifest struct {
 	logged, whole int64
 }
 
-func manifestOptions(fsys vfs.FS, dir string, inline bool) wal.Options {
-	return wal.Options{FS: fsys, Sinks: []string{filepath.Join(dir, manifestName)}, SegmentBytes: rollBytes, Flush: wal.SyncData, Inline: inline}
+// manifestOptions returns how the manifest in a directory is opened. Its segments are no
+// larger than those of the log.
+func (o Options) manifestOptions(dir string) wal.Options {
+	segment := int64(rollBytes)
+	if o.SegmentBytes > 0 {
+		segment = min(segment, o.SegmentBytes)
+	}
+	return wal.Options{FS: o.FS, Sinks: []string{filepath.Join(dir, manifestName)}, SegmentBytes: segment, Flush: wal.SyncData, Inline: o.Inline}
 }
 
 // append makes an edit durable.

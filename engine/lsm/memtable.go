@@ -17,9 +17,15 @@ type memtable struct {
 	// sequence is the newest record of the log in it. The writer's.
 	sequence uint64
 	// data counts the bytes of keys and values.
-	data  int64
-	holds atomic.Int64
+	data int64
+	// stones is about what the tombstones of ranges take, which are not in the trie.
+	stones int64
+	holds  atomic.Int64
 }
+
+// stoneBytes is what a tombstone of a range takes beside its keys: a fragment, versions,
+// and that sets of them are merged.
+const stoneBytes = 128
 
 // arenaBytes is the memory of a memtable that is full at a size, with room for some more.
 func arenaBytes(bytes int64) int64 { return bytes + bytes/8 + 64<<10 }
@@ -60,7 +66,14 @@ func (m *memtable) free() {
 	}
 }
 
-// bytes is the memory that is in use.
+// full reports whether a memtable is as large as it may be, or has less room than what
+// comes needs. The writer's.
+func (m *memtable) full(limit, need int64) bool {
+	used := m.bytes()
+	return used+m.stones >= limit || used+need > int64(len(m.trie.data))
+}
+
+// bytes is the memory that is in use, but for tombstones of ranges.
 func (m *memtable) bytes() int64 { return m.trie.used.Load() }
 
 func (m *memtable) empty() bool { return m.first == 0 }
@@ -89,6 +102,7 @@ func (m *memtable) deleteRange(lower, upper []byte, version, visible uint64, sna
 	t := tombstone{append([]byte{}, lower...), append([]byte{}, upper...), version}
 	m.ranges.Store(m.ranges.Load().with(t, visible, snapshots))
 	m.data += int64(len(lower) + len(upper))
+	m.stones += int64(len(lower)+len(upper)) + stoneBytes
 	m.note(version)
 }
 

@@ -3,7 +3,11 @@ package lsm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sort"
+	"sync/atomic"
+
+	"github.com/orbit-persistence/orbit/engine"
 )
 
 // stream gives all versions of a part of the store, in the order of keys, and of one key
@@ -21,9 +25,15 @@ type memStream struct {
 	c      trieCursor
 	record ref
 	e      entry
+	// told gets the bytes of keys and values that were met, now and then; it may be nil.
+	told   *atomic.Int64
+	met    int64
+	untold int
 }
 
-func newMemStream(m *memtable) *memStream { return &memStream{m: m, c: trieCursor{t: m.trie}} }
+func newMemStream(m *memtable, told *atomic.Int64) *memStream {
+	return &memStream{m: m, c: trieCursor{t: m.trie}, told: told}
+}
 
 func (s *memStream) entry() *entry { return &s.e }
 func (s *memStream) err() error    { return nil }
@@ -44,6 +54,11 @@ func (s *memStream) next() bool {
 		return false
 	}
 	s.e = s.m.entry(s.record)
+	s.met += int64(len(s.e.key) + len(s.e.value))
+	if s.untold++; s.untold == 256 && s.told != nil {
+		s.told.Store(s.met)
+		s.untold = 0
+	}
 	return true
 }
 
@@ -152,7 +167,11 @@ type job struct {
 	// snapshots are those that there were when it began, or later; ascending.
 	snapshots []uint64
 	// bottom says that nothing older than what is merged has keys in its range.
-	bottom  bool
+	bottom bool
+	// older are the runs that may have older versions of what is merged, where bottom
+	// does not say that there are none. A tombstone of a key that none of them has is of
+	// no use.
+	older   []*run
 	options tableOptions
 	// dirty are the value files of which little is of use: what is left is written anew.
 	dirty map[uint64]bool
@@ -253,7 +272,25 @@ func (j *job) take(e *entry) error {
 		}
 		e.version = 0
 	}
+	if e.kind == kindDelete && stripe == 0 && j.newest(e.key) {
+		return nil
+	}
 	return j.add(e)
+}
+
+// newest reports whether no older run has a key. What cannot be read may have it.
+func (j *job) newest(key []byte) bool {
+	hash := hashOf(key)
+	for _, r := range j.older {
+		t := r.find(key)
+		if t == nil {
+			continue
+		}
+		if reader, err := t.open(); err != nil || reader.find(key, hash) >= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // deleted reports whether a tombstone that is seen by the same readers deletes an entry.
@@ -291,7 +328,11 @@ func (j *job) add(e *entry) error {
 		if !j.dirty[ref.file] {
 			break
 		}
-		if j.value, err = j.levels.value(e.value, j.value[:0]); err != nil {
+		if j.value, err = j.levels.value(e.value, j.value[:0]); errors.Is(err, engine.ErrCorrupt) && j.levels.values[ref.file] != nil {
+			// Who reads it is told. Merges must not come to an end for it.
+			j.levels.values[ref.file].damaged.Store(true)
+			break
+		} else if err != nil {
 			return err
 		}
 		j.e.counters.values.Add(uint64(len(j.value)))

@@ -11,7 +11,9 @@ import (
 //
 //	memtable_bytes, memtables                   memory of changes not in tables yet
 //	table_memory_bytes, block_cache_bytes       indexes and filters of open tables; blocks
+//	open_files, files_opened                    tables and value files that are open, and how often one was
 //	table_bytes, value_bytes, value_live_bytes  files of tables, of values, what of these is of use
+//	damaged_value_files                         met by merges, which leave what they hold where it is
 //	entries, tombstones, range_tombstones       in tables
 //	flushes, compactions, moves                 made since the store was opened
 //	compaction_read_bytes, values_moved_bytes
@@ -73,8 +75,12 @@ func (e *Engine) Metrics() engine.Metrics {
 			ranges += t.ranges
 		}
 	}
+	damaged := 0
 	for _, v := range l.values {
 		values += v.bytes
+		if v.damaged.Load() {
+			damaged++
+		}
 	}
 	for _, n := range l.uses() {
 		live += n
@@ -108,9 +114,12 @@ func (e *Engine) Metrics() engine.Metrics {
 			"memtables":             float64(memtables),
 			"table_memory_bytes":    float64(e.tableMemory.Load()),
 			"block_cache_bytes":     float64(e.cache.used()),
+			"open_files":            float64(e.files.open.Load()),
+			"files_opened":          float64(e.files.opened.Load()),
 			"table_bytes":           float64(tables),
 			"value_bytes":           float64(values),
 			"value_live_bytes":      float64(live),
+			"damaged_value_files":   float64(damaged),
 			"entries":               float64(entries),
 			"tombstones":            float64(deletes),
 			"range_tombstones":      float64(ranges),

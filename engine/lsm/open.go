@@ -30,6 +30,7 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 		families: map[string]engine.FamilyID{}, known: map[engine.FamilyID]bool{}, clearing: map[engine.FamilyID]bool{}, nextFamily: 1,
 	}
 	e.options, e.fs, e.dir = o, o.FS, dir
+	e.files.bound, e.mostBlock = o.OpenFiles, maxStored
 	e.changed = sync.NewCond(&e.mu)
 	if err := vfs.MakeDir(e.fs, dir); err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
@@ -82,15 +83,27 @@ func (e *Engine) recover(ctx context.Context) error {
 		}
 	}
 	logs := filepath.Join(e.dir, logName)
+	if e.logBegun {
+		if err := checkLog(e.fs, logs); err != nil {
+			return err
+		}
+	}
 	if e.log, err = wal.Open(ctx, e.options.logOptions(logs), e.manifestSequence, e.replay); err != nil {
 		return err
 	}
 	if err := e.removeObsolete(names); err != nil {
 		return err
 	}
+	if err := e.beginLog(); err != nil {
+		return err
+	}
 	for _, id := range slices.Sorted(maps.Keys(e.clearing)) {
 		if prefix := appendPrefix(nil, id); !e.state.Load().has(prefix, successor(prefix)) {
 			continue
+		}
+		// Nobody flushes yet whom a commit could wait for.
+		if err := e.makeRoom(trieNeed(1, 2*maxPrefix)); err != nil {
+			return err
 		}
 		if err := e.clear(id); err != nil {
 			return err
@@ -129,11 +142,39 @@ func (e *Engine) create() error {
 	}
 	// The manifest has a whole edit from the beginning, so that one that was lost is not
 	// taken for that of a new store.
-	if err := writeManifest(e.fs, e.dir, e.options.Inline, &edit{reset: true, nextFamily: 1}); err != nil {
+	if err := writeManifest(e.options, e.dir, &edit{reset: true, nextFamily: 1}); err != nil {
 		return err
 	}
 	c := current{store: storeID(e.dir, e.options.Inline), levels: uint32(e.options.Levels)}
 	return writeCurrent(e.fs, e.dir, c)
+}
+
+// beginLog tells the manifest that there is a log, once the first file of it is durable:
+// from then on one that is gone is missed. Until then there is no commit.
+func (e *Engine) beginLog() error {
+	e.installing.Lock()
+	defer e.installing.Unlock()
+	if e.logBegun {
+		return nil
+	}
+	if err := e.record(&edit{logBegun: true}); err != nil {
+		return err
+	}
+	e.logBegun = true
+	return nil
+}
+
+// checkLog returns ErrCorrupt if a log, which always has a file once it has begun, has
+// none.
+func checkLog(fsys vfs.FS, dir string) error {
+	names, err := fsys.List(dir)
+	if err != nil && !missing(err) {
+		return err
+	}
+	if !slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, ".wal") }) {
+		return fmt.Errorf("%w: %s has no log, which commits may be missing with; restore it, or the store from a backup", engine.ErrCorrupt, dir)
+	}
+	return nil
 }
 
 // storeID makes the identity of a store.
@@ -150,7 +191,7 @@ func storeID(dir string, inline bool) uint64 {
 func (e *Engine) readManifest(ctx context.Context, c current) (*levels, error) {
 	l := emptyLevels(e.options.Levels)
 	whole := false
-	log, err := wal.Open(ctx, manifestOptions(e.fs, e.dir, e.options.Inline), c.after, func(r wal.Record) error {
+	log, err := wal.Open(ctx, e.options.manifestOptions(e.dir), c.after, func(r wal.Record) error {
 		ed, err := decodeEdit(r.Payload, len(l.below))
 		if err == nil && !whole && !ed.reset {
 			err = fmt.Errorf("%w: it should be a whole one; restore the manifest, or the store from a backup", engine.ErrCorrupt)
@@ -194,6 +235,7 @@ func (e *Engine) applyRecovered(l *levels, ed *edit) (*levels, error) {
 		e.lastFile.Store(ed.nextFile)
 	}
 	e.nextFamily = max(e.nextFamily, ed.nextFamily)
+	e.logBegun = ed.logBegun || e.logBegun && !ed.reset
 	for _, f := range ed.families {
 		e.families[f.name], e.known[f.id] = f.id, true
 	}
@@ -241,7 +283,7 @@ func (e *Engine) makeRoom(need int64) error {
 	defer e.mu.Unlock()
 	st := e.state.Load()
 	m := st.mem
-	if m.bytes() < e.options.MemtableBytes && m.bytes()+need <= int64(len(m.trie.data)) {
+	if !m.full(e.options.MemtableBytes, need) {
 		return nil
 	}
 	if m.empty() {

@@ -21,7 +21,8 @@ type Options struct {
 	// 4, at least 2; then writes wait.
 	MemtableBytes int64
 	MaxMemtables  int
-	// SegmentBytes is the size of a segment of the log; 0 is the log's default.
+	// SegmentBytes is the size of a segment of the log, and bounds that of the manifest's; 0
+	// is the log's default.
 	SegmentBytes int64
 	// Levels is how many levels there are, the top included; 0 for 7; 2 to 16. A store
 	// keeps the number that it was made with: another one is ErrInvalid.
@@ -45,6 +46,11 @@ type Options struct {
 	// ValueFileBytes is about the size of such a file; 0 for 64 MiB.
 	ValuesApart    int
 	ValueFileBytes int64
+	// OpenFiles is how many tables and value files are open at a time; 0 for 1,000, at
+	// least MinOpenFiles. What was not read for long is closed, and opened again when it
+	// is: index and filter of a table are read then. Readers that are in the midst of a
+	// file keep it open for as long as that takes.
+	OpenFiles int
 	// Inline makes the same calls do the same I/O, as a simulated disk needs: there are
 	// no goroutines, and flushes and merges are part of the commit that comes due.
 	Inline bool
@@ -53,6 +59,8 @@ type Options struct {
 const (
 	// MinCacheBytes is the smallest cache of blocks.
 	MinCacheBytes = 64 << 10
+	// MinOpenFiles is the smallest number of files that are open.
+	MinOpenFiles = 4
 	// MinMemtableBytes is the smallest memtable.
 	MinMemtableBytes = 1 << 10
 
@@ -78,6 +86,7 @@ func (o Options) complete() (Options, error) {
 	check("Levels", int64(o.Levels), 2, maxLevels, 7, func(v int64) { o.Levels = int(v) })
 	check("Multiplier", int64(o.Multiplier), 2, 1000, 10, func(v int64) { o.Multiplier = int(v) })
 	check("CompactionThreshold", int64(o.CompactionThreshold), 1, 1000, 4, func(v int64) { o.CompactionThreshold = int(v) })
+	check("OpenFiles", int64(o.OpenFiles), MinOpenFiles, 1<<20, 1000, func(v int64) { o.OpenFiles = int(v) })
 	check("TableBytes", o.TableBytes, 4<<10, 1<<30, 16<<20, func(v int64) { o.TableBytes = v })
 	check("ValueFileBytes", o.ValueFileBytes, 4<<10, 1<<30, 64<<20, func(v int64) { o.ValueFileBytes = v })
 	switch {
@@ -110,7 +119,7 @@ func (o Options) logOptions(dir string) wal.Options {
 
 // table returns how tables of a level are made.
 func (s *store) table(last bool) tableOptions {
-	return tableOptions{store: s.id, codec: s.options.Compression.of(last), filter: s.options.Filter, bitsPerKey: s.options.FilterBitsPerKey}
+	return tableOptions{store: s.id, codec: s.options.Compression.of(last), filter: s.options.Filter, bitsPerKey: s.options.FilterBitsPerKey, mostBlock: s.mostBlock, mostTable: 1<<32 - 1}
 }
 
 // apart reports whether a value lies in a value file.

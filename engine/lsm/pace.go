@@ -10,38 +10,85 @@ import (
 // faster than memtables are flushed, or runs merged, is slowed to what these do, and the
 // more so the more is behind. The engine's mu guards it.
 type pace struct {
-	// flushRate and mergeRate are the bytes of commits that flushes and merges of the top
-	// took away in a second, as a moving average; 0 for not known.
-	flushRate, mergeRate float64
+	// flushes and merges are what takes away what was committed, memtables and the top.
+	flushes, merges work
 	// rate is what writers may commit in a second; 0 for no bound. bounded says that there
 	// is one, to those who do not have mu.
 	rate    float64
 	bounded atomic.Bool
+	// set is when the rate was reckoned last.
+	set time.Time
 	// due is when what was committed so far is paid for.
 	due time.Time
 }
 
+// work is how fast one kind of work is done.
+type work struct {
+	// rate are the bytes of commits that it took away in a second, as a moving average; 0
+	// for not known.
+	rate float64
+	// begun is when the work under way began, of so many bytes; zero for none. done is how
+	// many of them are done, if whoever does it says so.
+	begun time.Time
+	bytes int64
+	done  atomic.Int64
+}
+
 const (
-	// A writer sleeps when it owes so much, and never longer than mostDelay.
+	// A writer sleeps when it owes so much, and for no longer than mostDelay, unless its own
+	// batch owes more, and then up to mostOwn: what is left of the debt is for those behind
+	// it.
 	leastDelay = 500 * time.Microsecond
-	mostDelay  = 20 * time.Millisecond
+	mostDelay  = 90 * time.Millisecond
+	mostOwn    = time.Second
+	// tooSoon is for how long work under way says nothing of its rate, and setEvery how
+	// often the rate is reckoned while writers are held to it.
+	tooSoon  = 2 * time.Millisecond
+	setEvery = 5 * time.Millisecond
 )
 
-// measured adds a measurement to a moving average.
-func measured(average *float64, bytes int64, took time.Duration) {
-	if bytes <= 0 || took <= 0 {
+// begin says that work of so many bytes is under way.
+func (w *work) begin(bytes int64, now time.Time) {
+	w.begun, w.bytes = now, bytes
+	w.done.Store(0)
+}
+
+// end adds what the work took to the moving average, unless it failed.
+func (w *work) end(ok bool, now time.Time) {
+	took := now.Sub(w.begun)
+	w.begun = time.Time{}
+	if !ok || w.bytes <= 0 || took <= 0 {
 		return
 	}
-	rate := float64(bytes) / took.Seconds()
-	if *average == 0 {
-		*average = rate
+	rate := float64(w.bytes) / took.Seconds()
+	if w.rate == 0 {
+		w.rate = rate
 		return
 	}
-	*average += (rate - *average) / 4
+	w.rate += (rate - w.rate) / 4
+}
+
+// estimate returns how fast the work is done, by what was measured and by what is under
+// way; 0 for not known. What is slower than it used to be counts at once: a device may
+// be busy with something else.
+func (w *work) estimate(now time.Time) float64 {
+	took := now.Sub(w.begun)
+	if w.begun.IsZero() || took < tooSoon {
+		return w.rate
+	}
+	done := w.done.Load()
+	if done == 0 || w.rate != 0 {
+		done = w.bytes // it is not faster than if it ended now
+	}
+	rate := float64(done) / took.Seconds()
+	if w.rate == 0 || rate < w.rate {
+		return rate
+	}
+	return w.rate
 }
 
 // setPace sets the rate by what there is to do. Under mu.
-func (e *Engine) setPace() {
+func (e *Engine) setPace(now time.Time) {
 	st := e.state.Load()
 	if st == nil {
 		return
@@ -55,25 +102,21 @@ func (e *Engine) setPace() {
 	}
 	// The last memtables of the queue are for bursts: by then writers are no faster than
 	// flushes. Bulk loads may make it longer than memtables do.
-	if n, most := len(st.queue), e.options.MaxMemtables-1; n >= most-1 && most > 1 {
-		bound(p.flushRate * max(1.1-0.3*float64(n-most+1), 0.2))
+	if n, most := len(st.queue), e.options.MaxMemtables-1; n >= max(most-1, 1) {
+		bound(p.flushes.estimate(now) * max(1.1-0.3*float64(n-most+1), 0.2))
 	}
 	soft, hard := e.softRuns(), e.hardRuns()
 	if n := len(st.levels.top); n > soft {
 		// From twice what merges do, at the soft bound, to half of it at the hard one.
 		behind := min(float64(n-soft)/float64(hard-soft), 1)
-		bound(p.mergeRate * (2 - 1.5*behind))
+		bound(p.merges.estimate(now) * (2 - 1.5*behind))
 	}
-	p.set(rate)
-}
-
-// set sets the rate; with no bound nothing is owed.
-func (p *pace) set(rate float64) {
-	if rate == 0 {
+	if rate == 0 { // nothing is owed
 		p.due = time.Time{}
 	}
-	p.rate = rate
-	p.bounded.Store(rate != 0)
+	p.rate, p.set = rate, now
+	// One that cannot be reckoned yet is asked for by commits until it can.
+	p.bounded.Store(rate != 0 || len(st.queue) >= max(e.options.MaxMemtables-2, 1) || len(st.levels.top) > soft)
 }
 
 // softRuns is how many runs at the top slow nobody down, hardRuns how many there should
@@ -83,32 +126,23 @@ func (e *Engine) hardRuns() int { return 5*e.options.CompactionThreshold + 5 }
 
 // slow sleeps for as long as a commit of so many bytes is to be held back.
 func (e *Engine) slow(ctx context.Context, bytes int64) error {
-	p := &e.pace
-	if e.options.Inline || !p.bounded.Load() {
+	if e.options.Inline || !e.pace.bounded.Load() {
 		return nil
 	}
 	e.mu.Lock()
-	if p.rate == 0 {
-		e.mu.Unlock()
-		return nil
-	}
 	now := time.Now()
-	if p.due.Before(now) {
-		p.due = now
+	if now.Sub(e.pace.set) >= setEvery {
+		e.setPace(now)
 	}
-	p.due = p.due.Add(time.Duration(float64(bytes) / p.rate * float64(time.Second)))
-	wait := p.due.Sub(now)
-	if wait < leastDelay {
-		e.mu.Unlock()
+	wait := e.pace.owe(bytes, now)
+	if wait > 0 {
+		e.counters.stalls.Add(1)
+		e.counters.stallTime.Add(int64(wait))
+	}
+	e.mu.Unlock()
+	if wait == 0 {
 		return nil
 	}
-	if wait > mostDelay {
-		wait = mostDelay
-		p.due = now.Add(mostDelay)
-	}
-	e.counters.stalls.Add(1)
-	e.counters.stallTime.Add(int64(wait))
-	e.mu.Unlock()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -117,4 +151,22 @@ func (e *Engine) slow(ctx context.Context, bytes int64) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// owe adds a commit of so many bytes to what is owed, and returns for how long it is to
+// wait.
+func (p *pace) owe(bytes int64, now time.Time) time.Duration {
+	if p.rate == 0 {
+		return 0
+	}
+	if p.due.Before(now) {
+		p.due = now
+	}
+	own := time.Duration(float64(bytes) / p.rate * float64(time.Second))
+	p.due = p.due.Add(own)
+	wait := p.due.Sub(now)
+	if wait < leastDelay {
+		return 0
+	}
+	return min(wait, max(mostDelay, min(own, mostOwn)))
 }

@@ -3,6 +3,7 @@ package lsm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/orbit-persistence/orbit/engine"
@@ -141,50 +142,29 @@ func (e *Engine) lookInTable(st *state, t *table, key []byte, hash, at uint64, d
 	return out, true, err
 }
 
-// MultiGet implements engine.MultiGetter.
-func (e *Engine) MultiGet(keys [][]byte, found func(i int, value []byte, present bool)) error {
-	if err := e.enter(); err != nil {
-		return err
-	}
-	defer e.life.Exit()
-	v := view{state: e.hold()}
-	defer e.releaseState(v.state)
-	e.lookAt(&v, latest)
-	var full, value []byte
-	var err error
-	for i, key := range keys {
-		full = append(appendPrefix(full[:0], 0), key...)
-		// The state is held, but not the frames that blocks are in.
-		token := e.domain.Enter()
-		value, err = e.lookUp(&v, full, value[:0])
-		e.domain.Exit(token)
-		switch {
-		case err == engine.ErrNotFound:
-			found(i, nil, false)
-		case err != nil:
-			return engine.KeyError("get", key, err)
-		default:
-			if value == nil {
-				value = []byte{}
-			}
-			found(i, value, true)
-		}
-	}
-	return nil
+// inquiry is the question whether something that was read has changed.
+type inquiry struct {
+	e *Engine
+	// since is the version above which a change counts.
+	since uint64
+	// memory says that tables are not to be read: where one would have to be, the answer
+	// is errTables.
+	memory bool
 }
 
-// changedSince reports whether a key, or some key in [lower, upper) if key is nil, has a
-// version above at. Both have the numbers of their families. Under mu.
-func (e *Engine) changedSince(st *state, key, lower, upper []byte, at uint64) (bool, error) {
+// errTables says that the answer is in tables.
+var errTables = errors.New("lsm: the answer is in tables")
+
+// changed reports whether a key, or some key in [lower, upper) if key is nil, has a version
+// that counts. Both have the numbers of their families. What commits add to the memtable
+// meanwhile may be seen.
+func (q *inquiry) changed(st *state, key, lower, upper []byte) (bool, error) {
 	if key != nil {
 		lower, upper = key, append(append([]byte{}, key...), 0)
 	}
 	inMem := func(m *memtable) bool {
-		if m.last <= at {
-			return false
-		}
 		for _, f := range m.ranges.Load().fragments(nil).within(lower, upper) {
-			if f.versions[0] > at {
+			if f.versions[0] > q.since {
 				return true
 			}
 		}
@@ -193,7 +173,7 @@ func (e *Engine) changedSince(st *state, key, lower, upper []byte, at uint64) (b
 			if upper != nil && bytes.Compare(m.trie.recordKey(c.record), upper) >= 0 {
 				return false
 			}
-			if version, _ := m.trie.version(c.record); version > at {
+			if version, _ := m.trie.version(c.record); version > q.since {
 				return true
 			}
 		}
@@ -201,24 +181,27 @@ func (e *Engine) changedSince(st *state, key, lower, upper []byte, at uint64) (b
 	}
 	inRun := func(r *run) (bool, error) {
 		for _, t := range r.overlap(lower, upper) {
-			if t.newest() <= at {
+			if t.newest() <= q.since {
 				continue
 			}
-			if changed, err := t.changedSince(key, lower, upper, at); changed || err != nil {
+			if q.memory {
+				return false, errTables
+			}
+			if changed, err := t.changedSince(key, lower, upper, q.since); changed || err != nil {
 				return changed, err
 			}
 		}
 		return false, nil
 	}
-	if inMem(st.mem) {
+	if q.e.visible.Load() > q.since && inMem(st.mem) {
 		return true, nil
 	}
-	for _, q := range st.queue {
-		if q.mem != nil {
-			if inMem(q.mem) {
+	for _, w := range st.queue {
+		if w.mem != nil {
+			if w.version > q.since && inMem(w.mem) {
 				return true, nil
 			}
-		} else if changed, err := inRun(q.run); changed || err != nil {
+		} else if changed, err := inRun(w.run); changed || err != nil {
 			return changed, err
 		}
 	}
@@ -266,14 +249,49 @@ func (e *Engine) ApplyIf(ctx context.Context, at engine.Snapshot, reads engine.R
 	if s.closed.Load() {
 		return engine.ErrClosed
 	}
-	return e.apply(ctx, b, d, func() error { return e.unchanged(s.version, reads) })
+	// Tables are read before commits have to wait for it. Behind that only what came since
+	// is looked for, in memory; unless that is in tables by now, and then again.
+	q := inquiry{e: e, since: s.version}
+	for range mostInquiries {
+		if err := e.enter(); err != nil {
+			return err
+		}
+		upTo, err := q.ahead(reads)
+		e.life.Exit()
+		if err != nil {
+			return err
+		}
+		next := inquiry{e: e, since: max(s.version, upTo), memory: true}
+		err = e.apply(ctx, b, d, func() error { return next.unchanged(s, e.state.Load(), reads) })
+		if !errors.Is(err, errTables) {
+			return err
+		}
+		q.since = next.since
+	}
+	return e.apply(ctx, b, d, func() error { return q.unchanged(s, e.state.Load(), reads) })
 }
 
-// unchanged returns ErrConflict if what was read has changed since a version. Under mu.
-func (e *Engine) unchanged(version uint64, reads engine.ReadSet) error {
-	st := e.state.Load()
+// mostInquiries is how often what came meanwhile is read while commits go on.
+const mostInquiries = 4
+
+// ahead returns ErrConflict if what was read has changed, and else the version up to which
+// it has not.
+func (q *inquiry) ahead(reads engine.ReadSet) (upTo uint64, err error) {
+	// In this order: the state has all up to there.
+	upTo = q.e.visible.Load()
+	st := q.e.hold()
+	defer q.e.releaseState(st)
+	return upTo, q.unchanged(nil, st, reads)
+}
+
+// unchanged returns ErrConflict if what was read has changed, and ErrClosed if s, the
+// snapshot that keeps merges from leaving the changes out, is closed by now.
+func (q *inquiry) unchanged(s *snapshot, st *state, reads engine.ReadSet) error {
+	if s != nil && s.closed.Load() {
+		return engine.ErrClosed
+	}
 	for _, k := range reads.Keys {
-		changed, err := e.changedSince(st, append(appendPrefix(nil, 0), k...), nil, nil, version)
+		changed, err := q.changed(st, append(appendPrefix(nil, 0), k...), nil, nil)
 		if err != nil {
 			return engine.KeyError("apply if unchanged", k, err)
 		}
@@ -286,7 +304,7 @@ func (e *Engine) unchanged(version uint64, reads engine.ReadSet) error {
 		if bytes.Compare(lower, upper) >= 0 {
 			continue
 		}
-		changed, err := e.changedSince(st, nil, lower, upper, version)
+		changed, err := q.changed(st, nil, lower, upper)
 		if err != nil {
 			return engine.KeyError("apply if unchanged", r.Lower, err)
 		}

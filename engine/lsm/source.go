@@ -71,6 +71,16 @@ func (s *memSource) prev() bool {
 	return s.settle(s.c.prev)
 }
 
+// passDead moves from a tombstone on to the next entry that is none, or past as much as
+// lies before a limit; see trieCursor.
+func (s *memSource) passDead(limit []byte, back bool) bool {
+	s.c.passDead(s.at, limit, back)
+	if back {
+		return s.settle(s.c.prev)
+	}
+	return s.settle(s.c.next)
+}
+
 func (s *memSource) cover(key []byte) span {
 	var out span
 	if s.ranges == nil {

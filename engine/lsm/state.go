@@ -104,12 +104,8 @@ func (e *Engine) releaseFile(f *tableFile) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if r := f.reader.Swap(nil); r != nil {
-		e.tableMemory.Add(-r.memory)
-		// Nothing was written by this handle, and nothing is lost if it cannot be closed.
-		_ = r.file.Close()
-		e.cache.drop(r.frames)
-	}
+	e.files.forget(f)
+	f.shut()
 	if f.obsolete.Load() {
 		// What cannot be removed now is when the store is opened again.
 		_ = e.fs.Remove(fileName(e.dir, f.number, tableSuffix))
@@ -122,9 +118,8 @@ func (e *Engine) releaseValues(v *valueFile) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if f := v.file.Swap(nil); f != nil {
-		_ = (*f).Close()
-	}
+	e.files.forget(v)
+	v.shut()
 	if v.obsolete.Load() {
 		_ = e.fs.Remove(fileName(e.dir, v.number, valueSuffix))
 	}

@@ -20,7 +20,7 @@ import (
 )
 
 // operations is how many operations the longer tests make: n, or what the environment
-// asks for.
+// asks for; less where it takes longer.
 func operations(t testing.TB, n int) int {
 	t.Helper()
 	if text := os.Getenv("ORBIT_TEST_OPERATIONS"); text != "" {
@@ -517,6 +517,13 @@ func (s *story) reopen() {
 		}
 		return nil
 	}))
+	names, err := s.e.Families()
+	s.must(err)
+	want := maps.Clone(s.names)
+	want[defaultFamily] = 0
+	if !maps.Equal(names, want) {
+		s.t.Fatalf("families %v, and should be %v", names, want)
+	}
 	s.must(s.now.compare(s.e))
 }
 
@@ -574,6 +581,34 @@ func (s shown) compare(r engine.FamilyReader) error {
 		if err != nil {
 			return fmt.Errorf("family %d: %w", id, err)
 		}
+	}
+	if e, ok := r.(*Engine); ok {
+		return manyAsOne(e, s[0])
+	}
+	return nil
+}
+
+// manyAsOne compares what gets of many keys at a time show with a model: of keys that are
+// there, in order and not, and of others.
+func manyAsOne(e engine.MultiGetter, model map[string]string) error {
+	var keys [][]byte
+	for _, k := range slices.Sorted(maps.Keys(model)) {
+		keys = append(keys, []byte(k), []byte(k+"\x00"))
+	}
+	keys = append(keys, nil, []byte("key"), []byte("key"))
+	for turn := range 2 {
+		next := 0
+		err := e.MultiGet(keys, func(i int, value []byte, present bool) {
+			want, there := model[string(keys[i])]
+			if i != next || present != there || string(value) != want || present != (value != nil) {
+				next = -1 << 30
+			}
+			next++
+		})
+		if err != nil || next != len(keys) {
+			return fmt.Errorf("turn %d: of %d keys at a time something else is shown, at %d (%w)", turn, len(keys), next, err)
+		}
+		rand.New(rand.NewPCG(1, uint64(len(keys)))).Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	}
 	return nil
 }

@@ -59,13 +59,29 @@ type table struct {
 // tableFile is the file of a table.
 type tableFile struct {
 	number uint64
+	store  *store
 	// holds counts the states, by their runs, that have it; obsolete says that it goes
 	// with the last.
 	holds    atomic.Int64
 	obsolete atomic.Bool
 	reader   atomic.Pointer[tableReader]
+	// used says that the file was read since it was last looked whether it was.
+	used atomic.Bool
 	// mu is held while the file is opened.
-	mu sync.Mutex
+	mu     sync.Mutex
+	listed int // its place in the list of open files
+}
+
+func (f *tableFile) recent() bool { return f.used.Swap(false) }
+func (f *tableFile) place() *int  { return &f.listed }
+
+// shut implements openable.
+func (f *tableFile) shut() {
+	if r := f.reader.Swap(nil); r != nil {
+		f.store.tableMemory.Add(-r.memory)
+		f.store.cache.drop(r.frames)
+		f.store.closeLater(r.file)
+	}
 }
 
 // tableReader is what is in memory of an open table. It does not change, but for which
@@ -95,9 +111,13 @@ func fileName(dir string, number uint64, suffix string) string {
 
 func (t *table) name() string { return fileName(t.store.dir, t.number, tableSuffix) }
 
-// open returns the reader of a table.
+// open returns the reader of a table. Who is not in the domain may use what of it is in
+// memory, and must not read from the file.
 func (t *table) open() (*tableReader, error) {
 	if r := t.shared.reader.Load(); r != nil {
+		if !t.shared.used.Load() {
+			t.shared.used.Store(true)
+		}
 		return r, nil
 	}
 	t.shared.mu.Lock()
@@ -115,6 +135,7 @@ func (t *table) open() (*tableReader, error) {
 	}
 	t.shared.reader.Store(r)
 	t.store.tableMemory.Add(r.memory)
+	t.store.files.add(t.shared)
 	return r, nil
 }
 
@@ -364,14 +385,7 @@ func (t *table) get(key []byte, hash, at uint64) (e entry, done *buffers, err er
 	if err != nil {
 		return e, nil, err
 	}
-	if r.blocked != nil {
-		if !r.blocked.has(hash) {
-			return e, nil, nil
-		}
-	} else if r.filter != nil && !r.filter.mayContain(hash) {
-		return e, nil, nil
-	}
-	i := r.index.find(key)
+	i := r.find(key, hash)
 	if i < 0 {
 		return e, nil, nil
 	}
@@ -385,6 +399,18 @@ func (t *table) get(key []byte, hash, at uint64) (e entry, done *buffers, err er
 		e.value, e.version, e.kind = value, version, kind
 	}
 	return e, done, nil
+}
+
+// find returns the block in which a key is, if it is anywhere; -1 if it is not.
+func (r *tableReader) find(key []byte, hash uint64) int {
+	if r.blocked != nil {
+		if !r.blocked.has(hash) {
+			return -1
+		}
+	} else if r.filter != nil && !r.filter.mayContain(hash) {
+		return -1
+	}
+	return r.index.find(key)
 }
 
 // short names where a file ended that should have gone on.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/bits-and-blooms/bloom/v3"
 
+	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/checksum"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 )
@@ -23,6 +24,8 @@ type tableOptions struct {
 	codec      codec
 	filter     FilterKind
 	bitsPerKey float64
+	// mostBlock is how large a block may be, mostTable a table.
+	mostBlock, mostTable int64
 }
 
 // tableWriter writes a table: entries in order, then finish.
@@ -125,6 +128,11 @@ func (w *tableWriter) add(e *entry, hash uint64) error {
 		w.last = append(w.last[:0], e.key...)
 		w.hashes = append(w.hashes, hash)
 	}
+	// All versions of a key are in one block.
+	if n := w.block.sizeWith(e); n > w.o.mostBlock {
+		return fmt.Errorf("table %s: %w: the versions of key %s that snapshots see take %d bytes and more, and a block has up to %d; close snapshots, or open the store with ValuesApart above 0",
+			w.file.name, engine.ErrTooLarge, quotePrefixed(e.key), n, w.o.mostBlock)
+	}
 	if w.meta.entries == 0 {
 		w.meta.lower = append([]byte{}, e.key...)
 	}
@@ -210,7 +218,7 @@ func (w *tableWriter) finish(ranges fragments) (*tableMeta, error) {
 	le.PutUint64(foot[32:], w.meta.entries)
 	for i, n := range lengths {
 		if n > 1<<32-1 {
-			return nil, fmt.Errorf("table %s: a part of %d bytes", w.file.name, n)
+			return nil, fmt.Errorf("table %s: %w: a part of %d bytes", w.file.name, engine.ErrTooLarge, n)
 		}
 		le.PutUint32(foot[40+4*i:], uint32(n))
 	}
@@ -218,6 +226,10 @@ func (w *tableWriter) finish(ranges fragments) (*tableMeta, error) {
 	w.file.buf = append(w.file.buf, foot...)
 	w.meta.bytes = w.file.offset()
 	w.meta.live = w.meta.bytes
+	if w.meta.bytes > w.o.mostTable {
+		return nil, fmt.Errorf("table %s of keys from %s to %s: %w: %d bytes, of which %d are tombstones of ranges, and a table has up to %d; compact the range",
+			w.file.name, quotePrefixed(w.meta.lower), quotePrefixed(w.meta.upper), engine.ErrTooLarge, w.meta.bytes, lengths[0], w.o.mostTable)
+	}
 	for file, n := range w.refs {
 		w.meta.refs = append(w.meta.refs, valueUse{file, n})
 	}

@@ -23,8 +23,13 @@ import (
 // one sees what was there when it began. Nothing is freed before the whole arena is.
 //
 //	ref     = u32: the place in the arena in units of 8 bytes; bit 31 set: of a record
-//	node    = u32 kind | count << 8, u32 depth, u32 own, 4 skipped bytes, tail
+//	node    = u32 kind | count << 8 | alive << 20, u32 depth, u32 own, 4 skipped bytes,
+//	          u32 dead, tail
 //	own     = ref of the record whose key ends at depth; it comes before the children
+//	alive   = how many children, own included, have a key below whose newest record is
+//	          no tombstone
+//	dead    = where that is 0, ref of the newest of those tombstones: who sees it sees
+//	          nothing below the node, and a walk passes it by; else 0
 //	tail    = 4 bytes of keys, 4 refs
 //	        | 16 bytes of keys, 16 refs
 //	        | 256 bytes, each the number of a child and 1, or 0; 48 refs
@@ -54,7 +59,7 @@ const (
 	recordBit ref = 1 << 31
 	unitBytes     = 8
 
-	nodeHead     = 16
+	nodeHead     = 20
 	node4Bytes   = nodeHead + 4 + 4*4
 	node16Bytes  = nodeHead + 16 + 16*4
 	node48Bytes  = nodeHead + 256 + 48*4
@@ -138,7 +143,68 @@ func (t *trie) alloc(n int64) ref {
 
 func (t *trie) head(n ref) (kind, count int, depth int) {
 	info := t.load(n.at())
-	return int(info & 0xff), int(info >> 8), int(t.load(n.at() + 4))
+	return int(info & 0xff), int(info >> 8 & 0xfff), int(t.load(n.at() + 4))
+}
+
+// dead returns the newest tombstone below a node where nothing else is the newest of its
+// key; else 0.
+func (t *trie) dead(n ref) ref { return ref(t.load(n.at() + 16)) }
+
+// deadTo reports whether nothing below a node is seen at a version. What was seen at a
+// version is so for good: what comes later is newer.
+func (t *trie) deadTo(n ref, at uint64) bool {
+	d := t.dead(n)
+	if d == 0 {
+		return false
+	}
+	version, _ := t.version(d)
+	return version <= at
+}
+
+// alive reports whether something below is the newest of its key and no tombstone.
+func (t *trie) alive(r ref) bool {
+	if !r.isRecord() {
+		return r != 0 && t.dead(r) == 0
+	}
+	_, kind := t.version(r)
+	return kind != kindDelete
+}
+
+// changed tells the nodes on the path, from the n-th up, that a child of the last of them
+// was alive or not, and is now, by the newest record.
+func (t *trie) changed(n int, was, is bool, newest ref) {
+	for n--; n >= 0 && !(was && is); n-- {
+		node := ref(t.load(t.path[n].slot))
+		info := t.load(node.at())
+		switch {
+		case is && !was:
+			info += 1 << 20
+		case was && !is:
+			info -= 1 << 20
+		}
+		t.store(node.at(), info)
+		was, is = t.dead(node) == 0, info>>20 > 0
+		switch {
+		case !is:
+			t.store(node.at()+16, uint32(newest))
+		case !was:
+			t.store(node.at()+16, 0)
+		}
+	}
+}
+
+// born is changed for a node that nobody sees yet, with two children.
+func (t *trie) born(n, a, b, newest ref) {
+	alive := uint32(0)
+	for _, r := range []ref{a, b} {
+		if t.alive(r) {
+			alive++
+		}
+	}
+	t.set(n.at(), t.load(n.at())|alive<<20)
+	if alive == 0 {
+		t.set(n.at()+16, uint32(newest))
+	}
 }
 
 func (t *trie) own(n ref) ref { return ref(t.load(n.at() + 8)) }
@@ -270,17 +336,6 @@ func (t *trie) before(n ref, b int) (ref, int) {
 	return ref(t.load(where)), best
 }
 
-// sample returns some record below a node.
-func (t *trie) sample(r ref) ref {
-	for !r.isRecord() {
-		if own := t.own(r); own != 0 {
-			return own
-		}
-		r, _ = t.after(r, -1)
-	}
-	return r
-}
-
 // A record, as it lies in the arena. Only older is ever changed, and only before
 // others can see the record.
 func (t *trie) version(r ref) (version uint64, kind entryKind) {
@@ -399,7 +454,7 @@ func (t *trie) add(n ref, slot int64, b byte, child ref) {
 	default:
 		t.store(childrenAt(n, kind256)+int64(b)*4, uint32(child))
 	}
-	t.store(n.at(), uint32(kind)|uint32(count+1)<<8)
+	t.store(n.at(), uint32(kind)|uint32(count+1)<<8|t.load(n.at())>>20<<20)
 }
 
 // grow returns a copy of a full node with more room.
@@ -427,7 +482,7 @@ func (t *trie) grow(n ref, kind, count int) ref {
 		}
 		place++
 	}
-	t.set(to.at(), uint32(kind+1)|uint32(count)<<8)
+	t.set(to.at(), uint32(kind+1)|uint32(count)<<8|t.load(n.at())>>20<<20)
 	return to
 }
 
@@ -452,10 +507,10 @@ func (t *trie) insert(key, value []byte, version uint64, kind entryKind) {
 				if d := firstDifference(t.skipped(r), key[base:depth]); d < skip {
 					if doubt {
 						t.path = append(t.path, step{node: r, slot: slot})
-						like = t.recordKey(t.sample(r))
+						like = t.recordKey(t.end(r, true))
 						break
 					}
-					t.split(r, slot, base+d, byte(t.skipped(r)>>(8*uint(skip-1-d))), key, value, version, kind)
+					t.split(len(t.path), r, slot, base+d, byte(t.skipped(r)>>(8*uint(skip-1-d))), key, value, version, kind)
 					return
 				}
 			} else {
@@ -465,20 +520,19 @@ func (t *trie) insert(key, value []byte, version uint64, kind entryKind) {
 		t.path = append(t.path, step{node: r, slot: slot})
 		if len(key) <= depth {
 			if len(key) == depth && !doubt {
-				own := t.own(r)
-				t.put(r.at()+8, own, key, value, version, kind)
+				t.put(len(t.path), r.at()+8, t.own(r), key, value, version, kind)
 				return
 			}
-			like = t.recordKey(t.sample(r))
+			like = t.recordKey(t.end(r, true))
 			break
 		}
 		at := t.child(r, nodeKind, count, key[depth])
 		if at == 0 {
 			if !doubt {
-				t.add(r, slot, key[depth], t.newRecord(key, value, version, kind, 0))
+				t.addRecord(len(t.path), r, slot, key[depth], key, value, version, kind)
 				return
 			}
-			like = t.recordKey(t.sample(r))
+			like = t.recordKey(t.end(r, true))
 			break
 		}
 		slot, base = at, depth+1
@@ -488,7 +542,7 @@ func (t *trie) insert(key, value []byte, version uint64, kind entryKind) {
 		like = t.recordKey(r)
 		d := commonPrefix(like, key)
 		if d == len(key) && d == len(like) {
-			t.put(slot, r, key, value, version, kind)
+			t.put(len(t.path), slot, r, key, value, version, kind)
 			return
 		}
 		if !doubt || d >= base {
@@ -498,8 +552,7 @@ func (t *trie) insert(key, value []byte, version uint64, kind entryKind) {
 			} else {
 				t.add(n, 0, like[d], r)
 			}
-			t.join(n, d, key, value, version, kind)
-			t.store(slot, uint32(n))
+			t.join(len(t.path), n, r, slot, d, key, value, version, kind)
 			return
 		}
 	}
@@ -509,53 +562,68 @@ func (t *trie) insert(key, value []byte, version uint64, kind entryKind) {
 // place inserts a key that differs at d from like, which is a key below the last node
 // of the path.
 func (t *trie) place(d int, like, key, value []byte, version uint64, kind entryKind) {
-	for _, s := range t.path {
+	for i, s := range t.path {
 		nodeKind, count, depth := t.head(s.node)
 		switch {
 		case depth < d:
 			continue
 		case depth > d:
-			t.split(s.node, s.slot, d, like[d], key, value, version, kind)
+			t.split(i, s.node, s.slot, d, like[d], key, value, version, kind)
 		case len(key) == d:
-			t.put(s.node.at()+8, t.own(s.node), key, value, version, kind)
+			t.put(i+1, s.node.at()+8, t.own(s.node), key, value, version, kind)
 		default:
 			if at := t.child(s.node, nodeKind, count, key[d]); at != 0 {
 				panic("lsm: a key stands twice in the trie")
 			}
-			t.add(s.node, s.slot, key[d], t.newRecord(key, value, version, kind, 0))
+			t.addRecord(i+1, s.node, s.slot, key[d], key, value, version, kind)
 		}
 		return
 	}
 	panic("lsm: a key has no place in the trie")
 }
 
-// split puts a node that branches at d above one whose keys have the byte b there.
-func (t *trie) split(below ref, slot int64, d int, b byte, key, value []byte, version uint64, kind entryKind) {
-	n := t.newNode(d, key)
-	t.add(n, 0, b, below)
-	t.join(n, d, key, value, version, kind)
-	t.store(slot, uint32(n))
+// The functions below change what is below t.path[:path], and nothing above it.
+
+// addRecord puts the record of a new key below a node that has no child for that byte.
+func (t *trie) addRecord(path int, n ref, slot int64, b byte, key, value []byte, version uint64, kind entryKind) {
+	r := t.newRecord(key, value, version, kind, 0)
+	t.add(n, slot, b, r)
+	t.changed(path, false, kind != kindDelete, r)
 }
 
-// join puts the record of a new key into a new node, which branches at d.
-func (t *trie) join(n ref, d int, key, value []byte, version uint64, kind entryKind) {
+// split puts a node that branches at d above one whose keys have the byte b there.
+func (t *trie) split(path int, below ref, slot int64, d int, b byte, key, value []byte, version uint64, kind entryKind) {
+	n := t.newNode(d, key)
+	t.add(n, 0, b, below)
+	t.join(path, n, below, slot, d, key, value, version, kind)
+}
+
+// join puts the record of a new key into a new node, which branches at d and has another
+// child, and the node into the other's place.
+func (t *trie) join(path int, n, other ref, slot int64, d int, key, value []byte, version uint64, kind entryKind) {
 	r := t.newRecord(key, value, version, kind, 0)
 	if d == len(key) {
 		t.store(n.at()+8, uint32(r))
-		return
+	} else {
+		t.add(n, 0, key[d], r)
 	}
-	t.add(n, 0, key[d], r)
+	t.born(n, other, r, r)
+	t.store(slot, uint32(n))
+	t.changed(path, t.alive(other), t.alive(n), r)
 }
 
 // put makes a record the newest of its key, whose records begin with old.
-func (t *trie) put(slot int64, old ref, key, value []byte, version uint64, kind entryKind) {
-	older := old
+func (t *trie) put(path int, slot int64, old ref, key, value []byte, version uint64, kind entryKind) {
+	older, was := old, false
 	if old != 0 {
-		if v, _ := t.version(old); v == version {
+		v, oldKind := t.version(old)
+		if was = oldKind != kindDelete; v == version {
 			older = t.older(old)
 		}
 	}
-	t.store(slot, uint32(t.newRecord(key, value, version, kind, older)))
+	r := t.newRecord(key, value, version, kind, older)
+	t.store(slot, uint32(r))
+	t.changed(path, was, kind != kindDelete, r)
 }
 
 // firstDifference returns the index of the first byte of key that is not that of the

@@ -87,6 +87,9 @@ func (m trieModel) compare(t *trie, probes [][]byte) error {
 			return err
 		}
 	}
+	if _, _, err := m.dead(t, ref(t.load(rootSlot))); err != nil {
+		return err
+	}
 	c := trieCursor{t: t}
 	c.first()
 	for i := range len(keys) + 1 {
@@ -141,6 +144,93 @@ func (m trieModel) compare(t *trie, probes [][]byte) error {
 	return nil
 }
 
+// dead checks what the nodes below r, and r, say of what is dead below them, and returns
+// whether something is alive, and the newest version of what is not.
+func (m trieModel) dead(t *trie, r ref) (alive bool, newest uint64, err error) {
+	if r.isRecord() {
+		e := m[string(t.recordKey(r))][0]
+		return e.kind != kindDelete, e.version, nil
+	}
+	children := []ref{t.own(r)}
+	for child, b := t.after(r, -1); child != 0; child, b = t.after(r, b) {
+		children = append(children, child)
+	}
+	living := uint32(0)
+	for _, child := range children {
+		if child == 0 {
+			continue
+		}
+		below, version, err := m.dead(t, child)
+		if err != nil {
+			return false, 0, err
+		}
+		if below {
+			living++
+		}
+		newest = max(newest, version)
+	}
+	if counted := t.load(r.at()) >> 20; counted != living {
+		return false, 0, fmt.Errorf("a node at depth %d counts %d children that live, of which there are %d", t.load(r.at()+4), counted, living)
+	}
+	switch d := t.dead(r); {
+	case living > 0 && d != 0:
+		return false, 0, fmt.Errorf("a node with %d children that live says that all are dead", living)
+	case living == 0 && d == 0:
+		return false, 0, fmt.Errorf("a node without a child that lives does not say so")
+	case living == 0:
+		if version, _ := t.version(d); version != newest {
+			return false, 0, fmt.Errorf("a node names the tombstone %d as the newest, which is %d", version, newest)
+		}
+	}
+	return living > 0, newest, nil
+}
+
+// walkLiving holds walks that pass by what is dead to the model: at a version, from each
+// tombstone to each limit, both ways.
+func (m trieModel) walkLiving(t *trie, at uint64, limits [][]byte) error {
+	keys := slices.Sorted(maps.Keys(m))
+	// dead and living say what a reader at the version sees of a key, which may be neither.
+	seen := func(k string) (entry, bool) {
+		for _, e := range m[k] {
+			if e.version <= at {
+				return e, true
+			}
+		}
+		return entry{}, false
+	}
+	for from, k := range keys {
+		if e, ok := seen(k); !ok || e.kind != kindDelete {
+			continue
+		}
+		for _, limit := range limits {
+			for _, back := range []bool{false, true} {
+				want, step := "", 1
+				if back {
+					step = -1
+				}
+				for i := from + step; i >= 0 && i < len(keys); i += step {
+					e, ok := seen(keys[i])
+					if ok && e.kind != kindDelete || !inside([]byte(keys[i]), limit, back) {
+						want = keys[i]
+						break
+					}
+				}
+				c := trieCursor{t: t}
+				c.seekGE([]byte(k))
+				c.passDead(at, limit, back)
+				got := ""
+				if c.record != 0 {
+					got = string(t.recordKey(c.record))
+				}
+				if got != want {
+					return fmt.Errorf("from %.40q at %d to %.40q, back %t: at %.40q, and should be at %.40q", k, at, limit, back, got, want)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 func newTestTrie(t testing.TB, capacity int64) *trie {
 	t.Helper()
 	x, err := newTrie(capacity)
@@ -165,6 +255,7 @@ func TestTrieModel(t *testing.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))
 		m := trieModel{}
 		version := uint64(0)
+		deletes := rapid.SampledFrom([]int{20, 20, 90, 99}).Draw(rt, "deletes in a hundred")
 		var probes [][]byte
 		for n := range rapid.IntRange(1, 400).Draw(rt, "inserts") {
 			k := adversary(r)
@@ -173,7 +264,7 @@ func TestTrieModel(t *testing.T) {
 				version = 1
 			}
 			e := entry{key: k, value: fmt.Appendf(nil, "%d", n), version: version, kind: kindPut}
-			if r.IntN(5) == 0 {
+			if r.IntN(100) < deletes {
 				e.kind, e.value = kindDelete, nil
 			}
 			before := x.used.Load()
@@ -189,6 +280,12 @@ func TestTrieModel(t *testing.T) {
 		}
 		if err := m.compare(x, probes); err != nil {
 			rt.Fatal(err)
+		}
+		limits := [][]byte{probes[0], probes[r.IntN(len(probes))], {0xff, 0xff, 0xff, 0xff}, {}}
+		for _, at := range []uint64{version, version / 2} {
+			if err := m.walkLiving(x, at, limits); err != nil {
+				rt.Fatal(err)
+			}
 		}
 	})
 }

@@ -98,6 +98,63 @@ func (c *trieCursor) prev() {
 	c.record = 0
 }
 
+// passDead goes on from a tombstone that a reader at a version sees, to the next record
+// that is none to that reader, or, past as much as lies before it, to one at the limit or
+// behind it; back, the other way. Subtrees without a living record are passed by as a
+// whole.
+func (c *trieCursor) passDead(at uint64, limit []byte, back bool) {
+	for {
+		top := len(c.stack)
+		for i := top - 1; i >= 0 && c.t.deadTo(c.stack[i].node, at); i-- {
+			if !inside(c.t.recordKey(c.t.end(c.stack[i].node, back)), limit, back) {
+				break
+			}
+			top = i
+		}
+		c.stack = c.stack[:top]
+		if back {
+			c.prev()
+		} else {
+			c.next()
+		}
+		if c.record == 0 || !inside(c.t.recordKey(c.record), limit, back) {
+			return
+		}
+		if r := c.t.visible(c.record, at); r != 0 {
+			if _, kind := c.t.version(r); kind != kindDelete {
+				return
+			}
+		}
+	}
+}
+
+// inside reports whether a key comes before a limit in a walk.
+func inside(key, limit []byte, back bool) bool {
+	if back {
+		return bytes.Compare(key, limit) > 0
+	}
+	return bytes.Compare(key, limit) < 0
+}
+
+// end returns the last record below a node, or the first.
+func (t *trie) end(r ref, first bool) ref {
+	for !r.isRecord() {
+		if first {
+			if own := t.own(r); own != 0 {
+				return own
+			}
+			r, _ = t.after(r, -1)
+			continue
+		}
+		child, _ := t.before(r, 256)
+		if child == 0 {
+			return t.own(r)
+		}
+		r = child
+	}
+	return r
+}
+
 // prefetchChildren asks for what a walk over a node will come to, if that is not much.
 func (t *trie) prefetchChildren(n ref) {
 	kind, count, _ := t.head(n)
@@ -170,7 +227,7 @@ func (c *trieCursor) compareSkipped(r ref, depth, base int, key []byte) int {
 		}
 		return compareLength(len(key), depth)
 	}
-	like := c.t.recordKey(c.t.sample(r))
+	like := c.t.recordKey(c.t.end(r, true))
 	if order := bytes.Compare(like[base:base+max(n, 0)], key[base:base+max(n, 0)]); order != 0 {
 		return order
 	}

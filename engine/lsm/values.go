@@ -31,7 +31,21 @@ type valueFile struct {
 	holds    atomic.Int64
 	obsolete atomic.Bool
 	file     atomic.Pointer[vfs.File]
-	mu       sync.Mutex // held while it is opened
+	used     atomic.Bool // as of a tableFile
+	// damaged says that a value of it could not be moved: the file is not cleaned any more.
+	damaged atomic.Bool
+	mu      sync.Mutex // held while it is opened
+	listed  int
+}
+
+func (v *valueFile) recent() bool { return v.used.Swap(false) }
+func (v *valueFile) place() *int  { return &v.listed }
+
+// shut implements openable.
+func (v *valueFile) shut() {
+	if f := v.file.Swap(nil); f != nil {
+		v.store.closeLater(*f)
+	}
 }
 
 // valueRef is where a value is: in place of the value of an entry,
@@ -62,8 +76,12 @@ func decodeValueRef(p []byte) (r valueRef, err error) {
 	return r, nil
 }
 
+// open returns the file, to who is in the domain.
 func (v *valueFile) open() (vfs.File, error) {
 	if f := v.file.Load(); f != nil {
+		if !v.used.Load() {
+			v.used.Store(true)
+		}
 		return *f, nil
 	}
 	v.mu.Lock()
@@ -79,6 +97,7 @@ func (v *valueFile) open() (vfs.File, error) {
 		return nil, err
 	}
 	v.file.Store(&f)
+	v.store.files.add(v)
 	return f, nil
 }
 
@@ -92,6 +111,8 @@ func (l *levels) value(encoded, dst []byte) ([]byte, error) {
 	if v == nil {
 		return dst, fmt.Errorf("%w: a value is in file %d, which is not there; restore the store from a backup", engine.ErrCorrupt, ref.file)
 	}
+	token := v.store.domain.Enter()
+	defer v.store.domain.Exit(token)
 	f, err := v.open()
 	if err != nil {
 		return dst, err
@@ -181,17 +202,18 @@ func sortUses(uses []valueUse) {
 	})
 }
 
-// uses returns how many bytes of each value file the tables refer to. Of a file of which
-// a piece is left, all counts.
+// uses returns about how many bytes of each value file the tables refer to. A piece of a
+// table has its share of what the file refers to. A file that nothing refers to is not in
+// it; one that something refers to is, be it with 0.
 func (l *levels) uses() map[uint64]int64 {
 	out := map[uint64]int64{}
-	seen := map[uint64]bool{}
 	for _, t := range l.all {
-		if !seen[t.number] {
-			seen[t.number] = true
-			for _, u := range t.refs {
-				out[u.file] += u.bytes
-			}
+		share := 1.0
+		if !t.whole() {
+			share = float64(t.live) / float64(t.bytes)
+		}
+		for _, u := range t.refs {
+			out[u.file] += int64(share * float64(u.bytes))
 		}
 	}
 	return out

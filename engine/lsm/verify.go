@@ -150,13 +150,20 @@ func (v *verifier) readManifest(c current) (ok bool, err error) {
 func (v *verifier) readLog() error {
 	l := &v.log
 	l.version = v.e.manifestVersion
-	_, err := wal.Read(v.ctx, v.fs, filepath.Join(v.dir, logName), v.e.manifestSequence, func(r wal.Record) error {
-		if err := v.takeRecord(r); err != nil {
-			return fmt.Errorf("record %d of the log: %w", r.Sequence, err)
-		}
-		l.records++
-		return nil
-	})
+	logs := filepath.Join(v.dir, logName)
+	var err error
+	if v.e.logBegun {
+		err = checkLog(v.fs, logs)
+	}
+	if err == nil {
+		_, err = wal.Read(v.ctx, v.fs, logs, v.e.manifestSequence, func(r wal.Record) error {
+			if err := v.takeRecord(r); err != nil {
+				return fmt.Errorf("record %d of the log: %w", r.Sequence, err)
+			}
+			l.records++
+			return nil
+		})
+	}
 	if err != nil {
 		if err := v.ctx.Err(); err != nil {
 			return err

@@ -24,6 +24,7 @@
 //	  64  u64 salt, which no earlier use of the slot has had
 //	  72  u64 number of the slot
 //	  80  u8  flush: 1 direct, 2 through the page cache
+//	  82  u16 a bit for each sink that was in sync, by its place in Options; 0 for all
 //	 508  u32 CRC of the 508 bytes before it
 //
 //	group  = mark { record }, from a multiple of the unit to a multiple of it
@@ -76,6 +77,14 @@
 // Where the log is opened without one of its sinks, generations and numbers leap by
 // 2^32: farther than that sink can have come alone, so that it does not win when it
 // is back.
+//
+// With Options.Rejoin, a sink that is behind is not brought level by Open but by Rejoin,
+// while the log goes on: it copies the segments whose heads the sink does not have, and
+// those that may have records which no head in the sink says were flushed; the newest
+// segment last, under a barrier, after which the sink counts from a segment of a higher
+// generation on. A sink may be missing then if the newest head says that it did not
+// count. One that did may have gone on alone: without Options.AllowMissing that is
+// refused.
 //
 // Nothing is written to a file of the log by opening it, except to bring sinks
 // level; the first Append begins a new segment behind the recovered end. Segments

@@ -120,10 +120,11 @@ func (l *Log) flushGroup() (*group, error) {
 	return g, err
 }
 
-// flushed reports whether nothing is left to wait for, and how it ended. Under mu.
+// flushed reports whether nothing is left to wait for, and how it ended. That a sink was
+// lost has to be told to the others, even if nothing else has. Under mu.
 func (l *Log) flushed(sequence uint64) (bool, error) {
 	switch {
-	case sequence <= l.durable:
+	case sequence <= l.durable && (!l.reform || l.failed != nil || l.closed):
 		return true, nil
 	case l.failed != nil:
 		return true, fmt.Errorf("flush log %s: %w", l.name(), l.failed)
@@ -166,6 +167,7 @@ func (l *Log) flush() error {
 		l.endGroup()
 		b := &batch{extents: l.queue, dirty: l.dirty}
 		l.queue, l.dirty = nil, nil
+		l.writing = b.extents
 		upto := l.last
 		l.sealed = upto
 		if len(b.extents) == 0 && len(b.dirty) == 0 {
@@ -199,6 +201,8 @@ func (l *Log) flush() error {
 		if l.failed != nil {
 			break
 		}
+		l.writing = nil
+		l.noteWritten()
 		l.recycle(b)
 		if l.reform {
 			continue

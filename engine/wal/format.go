@@ -49,7 +49,11 @@ type header struct {
 	salt       uint64 // differs from that of every earlier use of the slot
 	place      uint64 // the slot
 	method     FlushMethod
+	members    uint16 // a bit for each sink that was in sync; 0 for all
 }
+
+// has reports whether a sink was in sync when the header was written.
+func (h header) has(sink int) bool { return h.members == 0 || h.members>>sink&1 == 1 }
 
 // encode puts both copies into head, which has headBytes.
 func (h header) encode(head []byte) {
@@ -61,6 +65,7 @@ func (h header) encode(head []byte) {
 		binary.LittleEndian.PutUint64(head[16+8*i:], v)
 	}
 	head[80] = byte(h.method)
+	binary.LittleEndian.PutUint16(head[82:], h.members)
 	binary.LittleEndian.PutUint32(head[headerBytes-4:], checksum.Of(head[:headerBytes-4]))
 	copy(head[copyOffset:], head[:headerBytes])
 }
@@ -86,7 +91,7 @@ func decodeHead(head []byte, slot int) (h header, ok bool, err error) {
 		if v := binary.LittleEndian.Uint32(b[8:]); v != version {
 			return header{}, false, fmt.Errorf("%w: log format version %d; this program reads %d", engine.ErrUnsupported, v, version)
 		}
-		c := header{unit: binary.LittleEndian.Uint32(b[12:]), method: FlushMethod(b[80])}
+		c := header{unit: binary.LittleEndian.Uint32(b[12:]), method: FlushMethod(b[80]), members: binary.LittleEndian.Uint16(b[82:])}
 		for i, v := range [...]*uint64{&c.id, &c.generation, &c.number, &c.previous, &c.first, &c.durable, &c.salt, &c.place} {
 			*v = binary.LittleEndian.Uint64(b[16+8*i:])
 		}

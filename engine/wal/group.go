@@ -98,6 +98,7 @@ func (l *Log) claim() {
 
 // store moves what is staged to the page cache of each sink. Under mu, cached.
 func (l *Log) store() {
+	abandoned := false // a call that hangs may still read what is staged
 	for i := range l.seg.files {
 		k, f := l.sinks[i], &l.seg.files[i]
 		if k.lost != nil {
@@ -109,20 +110,26 @@ func (l *Log) store() {
 				k.unmappable, err = true, nil
 			}
 		}
-		switch {
-		case err != nil:
-		case k.unmappable:
-			_, err = f.cached.WriteAt(l.staged, l.stagedAt, vfs.Plain)
-		default:
-			err = f.mapped.Write(l.staged, int(l.stagedAt))
+		if err == nil {
+			data, at, to, unmappable := l.staged, l.stagedAt, *f, k.unmappable
+			err = l.timed(i, 1, func() (err error) {
+				if unmappable {
+					_, err = to.cached.WriteAt(data, at, vfs.Plain)
+				} else {
+					err = to.mapped.Write(data, int(at))
+				}
+				return err
+			})
 		}
 		if err != nil {
-			l.lose(i, err, false)
+			hung := errors.Is(err, errHung)
+			l.lose(i, err, hung)
+			abandoned = abandoned || hung
 		}
 	}
 	l.stagedAt += int64(len(l.staged))
 	l.staged = l.staged[:0]
-	if cap(l.staged) > largeStaging {
+	if cap(l.staged) > largeStaging || abandoned {
 		l.staged = nil
 	}
 	if n := len(l.dirty); n == 0 || l.dirty[n-1] != l.seg {
@@ -155,6 +162,7 @@ func (l *Log) toCache() {
 	l.queue = nil
 	l.stagedAt += int64(len(l.staged))
 	l.staged = l.staged[:0]
+	l.noteWritten()
 	l.cached, l.cachedFor = true, cachedFlushes
 }
 

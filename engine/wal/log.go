@@ -21,6 +21,17 @@ type Record struct {
 	Sequence uint64
 	// Payload is what was appended; valid until the callback returns.
 	Payload []byte
+	// Place is where the payload lies.
+	Place Place
+}
+
+// Place is where in a log the payload of a record lies: in the file of a slot, which is
+// called SlotName in each sink, at an offset. It stays there until the segment is given
+// back; the same slot is then another segment's.
+type Place struct {
+	Slot    int
+	Segment uint64
+	Offset  int64
 }
 
 // Log is an open log. Its methods may be called from many goroutines.
@@ -72,7 +83,12 @@ type Log struct {
 
 	lastSlot int
 	free     []slot
+	// retained are the slots of segments that replay does not need any more, and that
+	// Options.Retain keeps, by number. writing are the extents that a flush is writing.
+	retained map[uint64]*segment
+	writing  []extent
 	making   bool // a slot, without mu
+	joining  bool // a sink is about to count: nothing is appended
 
 	tails []*Tail // who read the log while it is written
 
@@ -80,6 +96,10 @@ type Log struct {
 	closed  bool
 	written bool // since Open
 	stats   Stats
+
+	// unwritten is the oldest segment with bytes that no file has yet; the largest number
+	// if there is none.
+	unwritten atomic.Uint64
 
 	waiting   atomic.Int64 // how many have come to next, for its leader to watch
 	flushTime atomic.Int64 // ns, a moving average
@@ -138,8 +158,14 @@ func (l *Log) name() string { return strings.Join(l.options.Sinks, ", ") }
 // be found when it is opened again. An error of ctx is returned before the record
 // has its place, and not after.
 func (l *Log) Append(ctx context.Context, payload []byte, d engine.Durability) (sequence uint64, err error) {
+	sequence, _, err = l.AppendAt(ctx, payload, d)
+	return sequence, err
+}
+
+// AppendAt is Append, and tells where the payload lies.
+func (l *Log) AppendAt(ctx context.Context, payload []byte, d engine.Durability) (sequence uint64, at Place, err error) {
 	if len(payload) > MaxPayload {
-		return 0, fmt.Errorf("append to log %s: %w: %d bytes; the limit is %d", l.name(), engine.ErrTooLarge, len(payload), MaxPayload)
+		return 0, at, fmt.Errorf("append to log %s: %w: %d bytes; the limit is %d", l.name(), engine.ErrTooLarge, len(payload), MaxPayload)
 	}
 	crc := checksum.Of(payload)
 	n := recordBytes(len(payload))
@@ -149,7 +175,7 @@ func (l *Log) Append(ctx context.Context, payload []byte, d engine.Durability) (
 	}
 	if err != nil {
 		l.mu.Unlock()
-		return 0, fmt.Errorf("append to log %s: %w", l.name(), err)
+		return 0, at, fmt.Errorf("append to log %s: %w", l.name(), err)
 	}
 	l.reserve(markBytes + n)
 	if !l.grouped {
@@ -157,6 +183,7 @@ func (l *Log) Append(ctx context.Context, payload []byte, d engine.Durability) (
 	}
 	l.last++
 	sequence = l.last
+	at = Place{Slot: l.seg.slot.id, Segment: l.seg.number, Offset: l.end + recordHeader}
 	l.staged = appendRecord(l.staged, payload, crc, l.seg.recordSeed, l.end, sequence)
 	l.end += int64(n)
 	l.stats.Appends++
@@ -165,17 +192,19 @@ func (l *Log) Append(ctx context.Context, payload []byte, d engine.Durability) (
 	}
 	if l.cached {
 		l.store()
+	} else {
+		l.noteStaged()
 	}
 	reform, failed := l.reform, l.failed
 	l.mu.Unlock()
 	switch {
 	case failed != nil:
-		return 0, fmt.Errorf("append to log %s: %w", l.name(), failed)
+		return 0, at, fmt.Errorf("append to log %s: %w", l.name(), failed)
 	case reform:
 		// The others must know that they are alone before anyone relies on it.
-		return sequence, l.Flush(sequence)
+		return sequence, at, l.Flush(sequence)
 	}
-	return sequence, nil
+	return sequence, at, nil
 }
 
 // lock takes mu. It is held for less than a goroutine takes to park and be woken,
@@ -205,6 +234,7 @@ func (l *Log) ready(ctx context.Context, n int, d engine.Durability) error {
 			continue
 		case d != engine.Flushed && !l.cached:
 			l.wantCached = true
+		case l.joining:
 		case l.making && !l.fits(n):
 			// The slot is for all who need one.
 		default:

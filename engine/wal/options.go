@@ -22,9 +22,15 @@ type Options struct {
 	// this by itself. A sink that is left out is brought level at the next open
 	// that can read it.
 	AllowMissing bool
+	// Rejoin leaves sinks that are behind to Log.Rejoin. The log then opens also if a
+	// sink is missing of which the others know that it is behind.
+	Rejoin bool
+	// OnLost, unless nil, is called when the log goes on without a sink. It must not call
+	// the log, nor wait.
+	OnLost func(sink int, cause error)
 	// SinkTimeout is how long a sink may take for one flush, where there is more than
-	// one, before the log goes on without it; 0 for 10 s. It does not cover the
-	// making, opening and closing of a segment.
+	// one, before the log goes on without it; 0 for 10 s. It has as long again for every 4 MiB. It has five times that to make
+	// a segment's file. The closing of files is not covered.
 	SinkTimeout time.Duration
 	// SegmentBytes is the largest size of a segment; 0 for 64 MiB. The first ones
 	// of a log are smaller. A record that is larger has a segment for itself.
@@ -32,6 +38,12 @@ type Options struct {
 	// Flush is how flushed commits reach the device; Probe, the zero value, finds
 	// out what is fastest here.
 	Flush FlushMethod
+	// Retain, unless nil, makes the log keep each segment for what is in it until Free
+	// gives it back. Open asks it, of each segment that replay does not need, whether it
+	// is kept, by number.
+	Retain func(number uint64) bool
+	// SpareSlots is how many free slots are kept; 0 for 2.
+	SpareSlots int
 	// Inline makes the same calls do the same I/O, as a simulated disk needs: the
 	// log has no goroutines, does not probe (Probe is then Direct where that can be
 	// had), and takes its identity from the name of its directory.
@@ -42,6 +54,8 @@ type Options struct {
 const MaxSinks = 16
 
 const (
+	defaultSpareSlots = 2
+
 	defaultSegment  = 64 << 20
 	firstSegment    = 1 << 20
 	defaultDeadline = 10 * time.Second
@@ -97,6 +111,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.SegmentBytes <= 0 {
 		o.SegmentBytes = defaultSegment
+	}
+	if o.SpareSlots <= 0 {
+		o.SpareSlots = defaultSpareSlots
 	}
 	o.SegmentBytes = max(roundUp(o.SegmentBytes, headBytes), 2*headBytes)
 	return o, nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -35,6 +36,8 @@ func Open(ctx context.Context, o Options, after uint64, replay func(Record) erro
 	l := &Log{fs: o.FS, options: o, generation: 1, unit: leastUnit}
 	l.settled = sync.NewCond(&l.mu)
 	l.next = l.newGroup()
+	l.retained = make(map[uint64]*segment)
+	l.unwritten.Store(math.MaxUint64)
 	for _, dir := range o.Sinks {
 		l.sinks = append(l.sinks, &sink{dir: dir})
 	}
@@ -89,6 +92,11 @@ func (r *recovery) run() error {
 	case err != nil:
 		return err
 	case !begun:
+		for _, k := range r.sinks {
+			if k.lost != nil && !r.options.AllowMissing {
+				return fmt.Errorf("sink %s: %w", k.dir, k.lost)
+			}
+		}
 		return r.begin()
 	}
 	return r.settle()
@@ -129,7 +137,7 @@ func (r *recovery) look() error {
 // without leaves out a sink that failed, if that is allowed and another is left;
 // else it returns the error.
 func (r *recovery) without(k *sink, err error) error {
-	if errors.Is(err, engine.ErrUnsupported) || !r.options.AllowMissing || r.ctx.Err() != nil || len(r.inSync()) == 1 {
+	if errors.Is(err, engine.ErrUnsupported) || !r.options.AllowMissing && !r.options.Rejoin || r.ctx.Err() != nil || len(r.inSync()) == 1 {
 		return fmt.Errorf("sink %s: %w", k.dir, err)
 	}
 	k.lost = err
@@ -212,10 +220,41 @@ func (r *recovery) choose() (*foundSlot, error) {
 			}
 		}
 	}
+	if err := r.leave(newest); err != nil {
+		return nil, err
+	}
 	r.Log.id = newest.header.id
 	r.generation = newest.generation + 1 + r.leap()
 	r.method = newest.method
 	return newest, nil
+}
+
+// errBehind is the error of a sink that is to be brought level by Rejoin.
+var errBehind = errors.New("the sink is behind the others")
+
+// leave leaves out the sinks that are behind or missing, with Options.Rejoin. It returns an
+// error for one that may be ahead of those that are there.
+func (r *recovery) leave(newest *foundSlot) error {
+	if !r.options.Rejoin {
+		return nil
+	}
+	for i, k := range r.sinks {
+		empty := true
+		for _, s := range r.found[i] {
+			empty = empty && !s.used
+		}
+		counts := newest.has(i) && !r.options.AllowMissing
+		switch {
+		case k.lost != nil && counts:
+			return fmt.Errorf("sink %s: %w; it may have gone on without the others, and records that it alone has would be lost by going on without it: bring it back, or set AllowMissing", k.dir, k.lost)
+		case k.lost != nil:
+		case empty && counts:
+			return fmt.Errorf("sink %s: %w: it is empty, and the others count on it; records that it alone had would be lost by going on: put the one that was there back, or set AllowMissing", k.dir, engine.ErrInvalid)
+		case r.stale[i]:
+			k.lost = errBehind
+		}
+	}
+	return nil
 }
 
 // apart is how far generations and numbers leap when the log is opened without one
@@ -539,6 +578,10 @@ func (r *recovery) collect() error {
 	for _, s := range r.chain {
 		delete(counts, s.id)
 	}
+	for _, s := range r.kept() {
+		delete(counts, s.id)
+		r.retained[s.number] = &segment{header: s.header, slot: slot{id: s.id, bytes: s.bytes, dirty: true}}
+	}
 	ids := make([]int, 0, len(counts))
 	for id := range counts {
 		ids = append(ids, id)
@@ -640,6 +683,9 @@ func (r *recovery) prefer() error {
 		r.method = SyncData
 	case r.options.Inline:
 		r.method = Direct
+	case len(r.sinks) > 1:
+		// Stores into a mapping would wait for a sink that hangs.
+		r.method, r.options.Flush = Direct, Direct
 	case r.method == Probe && len(r.free) > 0:
 		method, err := probe(r.fs, r.sinks[r.inSync()[0]].dir, r.free[0], Probe)
 		if err != nil {

@@ -175,7 +175,7 @@ func (s *scanner) run(src *source, after uint64, each func(Record) error) error 
 				return nil
 			}
 			if s.sequence > after && each != nil {
-				if err := each(Record{s.sequence, payload}); err != nil {
+				if err := each(Record{s.sequence, payload, Place{int(s.place), s.number, int64(s.off + recordHeader)}}); err != nil {
 					return err
 				}
 			}

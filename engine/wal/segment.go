@@ -26,6 +26,8 @@ type segment struct {
 	recordSeed uint64 // header.seed
 	slot       slot
 	files      []segmentFile // by sink; zero for one that was lost before
+	// used is where its records end; 0 for all of it, or if that is not known.
+	used int64
 	// busy: a flush of it is under way. Guarded by Log.mu.
 	busy bool
 }
@@ -154,7 +156,7 @@ func (l *Log) newSlot(bytes int64, unlock bool) (slot, error) {
 	}
 	errs := make([]error, len(live))
 	for k, i := range live {
-		errs[k] = makeSlot(l.fs, l.sinks[i].dir, s)
+		errs[k] = l.timed(i, 5, func() error { return makeSlot(l.fs, l.sinks[i].dir, s) })
 	}
 	if unlock {
 		l.mu.Lock()
@@ -171,7 +173,7 @@ func (l *Log) newSlot(bytes int64, unlock bool) (slot, error) {
 			return slot{}, errs[k]
 		}
 		if errs[k] != nil {
-			l.lose(i, errs[k], false)
+			l.lose(i, errs[k], errors.Is(errs[k], errHung))
 		}
 	}
 	return s, l.failed
@@ -224,6 +226,7 @@ func (l *Log) rotate(n int) error {
 	}
 	l.endGroup()
 	if old := l.seg; old != nil {
+		old.used = l.end
 		for i := range old.files {
 			if m := old.files[i].mapped; m != nil && !l.sinks[i].hung {
 				old.files[i].mapped = nil
@@ -242,6 +245,8 @@ func (l *Log) rotate(n int) error {
 	l.stagedAt, l.end = 0, headBytes
 	if l.cached {
 		l.store()
+	} else {
+		l.noteStaged()
 	}
 	l.kick()
 	return l.failed
@@ -256,22 +261,32 @@ func (l *Log) openSegment(s slot) (*segment, error) {
 		seg.previous = l.segments[n-1].number
 	}
 	for _, i := range l.inSync() {
-		f, err := openFile(l.fs, filepath.Join(l.sinks[i].dir, segmentName(s.id)), l.canDirect)
-		if err == nil && s.dirty {
-			// Else the kernel might write old pages while new blocks go past it.
-			if err = f.cached.SyncData(); err != nil {
-				err = flushError{err}
+		opened := make(chan segmentFile, 1) // a call that hangs must not touch seg
+		err := l.timed(i, 1, func() error {
+			f, err := openFile(l.fs, filepath.Join(l.sinks[i].dir, segmentName(s.id)), l.canDirect)
+			if err == nil && s.dirty {
+				// Else the kernel might write old pages while new blocks go past it.
+				if err = f.cached.SyncData(); err != nil {
+					err = flushError{err}
+				}
 			}
+			opened <- f
+			return err
+		})
+		if !errors.Is(err, errHung) {
+			seg.files[i] = <-opened
 		}
-		seg.files[i] = f
 		var flush flushError
 		if err != nil && !errors.As(err, &flush) && (harmless(err) || len(l.inSync()) == 1) {
 			l.closeSegment(seg)
 			return nil, err // all is as before
 		}
 		if err != nil {
-			l.lose(i, err, false)
+			l.lose(i, err, errors.Is(err, errHung))
 		}
+	}
+	for _, i := range l.inSync() {
+		seg.members |= 1 << i
 	}
 	seg.salt = l.newSalt(seg)
 	if l.failed != nil {
@@ -302,7 +317,7 @@ func (l *Log) newSalt(s *segment) uint64 {
 
 // Release tells that the records up to sequence are durable elsewhere. The space
 // of segments that hold no others, and none that a Tail keeps, is used again, or given
-// back.
+// back; with Options.Retain it waits for Free.
 func (l *Log) Release(sequence uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -322,6 +337,11 @@ func (l *Log) Release(sequence uint64) error {
 		l.unqueue(s)
 		l.closeSegment(s)
 		s.slot.dirty = dirty
+		if l.options.Retain != nil {
+			s.files = nil
+			l.retained[s.number] = s
+			continue
+		}
 		l.free = append(l.free, s.slot)
 	}
 	l.segments = append(l.segments[:0], l.segments[n:]...)
@@ -330,9 +350,6 @@ func (l *Log) Release(sequence uint64) error {
 	}
 	return nil
 }
-
-// spareSlots is how many free slots are kept.
-const spareSlots = 2
 
 // trim removes all but the largest free slots, and first of all those that one
 // large record had for itself. Under mu.
@@ -343,7 +360,7 @@ func (l *Log) trim() error {
 		}
 		return s.bytes
 	}
-	for len(l.free) > spareSlots {
+	for len(l.free) > l.options.SpareSlots {
 		least := 0
 		for i, s := range l.free {
 			if use(s) < use(l.free[least]) {

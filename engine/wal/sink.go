@@ -18,6 +18,9 @@ type sink struct {
 	// ended is closed when that goroutine has ended.
 	ended chan struct{}
 
+	// calls is how many calls of it are under way.
+	calls atomic.Int64
+
 	// Guarded by Log.mu.
 	lost       error // why the log goes on without it
 	hung       bool  // a call of it has not come back
@@ -65,6 +68,17 @@ func (b *batch) writeTo(sink int) error {
 	return nil
 }
 
+// bytes is about how much there is to write.
+func (b *batch) bytes() (n int64) {
+	for _, s := range b.dirty {
+		n += s.slot.bytes
+	}
+	for _, e := range b.extents {
+		n += int64(len(e.buf))
+	}
+	return n
+}
+
 // start begins the goroutine of a sink. It ends at stop.
 func (k *sink) start(index int) {
 	work, ended := make(chan sinkWork), make(chan struct{})
@@ -72,7 +86,9 @@ func (k *sink) start(index int) {
 	go func() {
 		defer close(ended)
 		for w := range work {
-			w.done <- sinkResult{index, w.batch.writeTo(index)}
+			err := w.batch.writeTo(index)
+			k.calls.Add(-1)
+			w.done <- sinkResult{index, err}
 		}
 	}()
 }
@@ -100,6 +116,40 @@ func (l *Log) inSync() []int {
 	return live
 }
 
+// Lose makes the log go on without a sink, as if a flush of it had failed. The last one
+// is kept.
+func (l *Log) Lose(i int, cause error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.inSync()) > 1 && !l.closed {
+		l.lose(i, cause, false)
+	}
+}
+
+// timed makes a call of a sink, which takes so many times Options.SinkTimeout at most where
+// there is another sink; errHung if it takes longer.
+func (l *Log) timed(i, times int, call func() error) error {
+	if l.options.Inline || len(l.sinks) == 1 {
+		return call()
+	}
+	k := l.sinks[i]
+	done := make(chan error, 1)
+	k.calls.Add(1)
+	go func() {
+		err := call()
+		k.calls.Add(-1)
+		done <- err
+	}()
+	timeout := time.NewTimer(time.Duration(times) * l.options.SinkTimeout)
+	defer timeout.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timeout.C:
+		return fmt.Errorf("%s: %w", k.dir, errHung)
+	}
+}
+
 // errHung is the error of a sink that took longer than Options.SinkTimeout.
 var errHung = errors.New("the sink does not answer")
 
@@ -117,6 +167,9 @@ func (l *Log) lose(i int, cause error, hung bool) {
 	}
 	k.lost = cause
 	l.reform = true
+	if l.options.OnLost != nil {
+		l.options.OnLost(i, cause)
+	}
 }
 
 // write brings a batch to the sinks, in parallel, and returns the error of each,
@@ -134,9 +187,12 @@ func (l *Log) write(b *batch, live []int) []error {
 	for k, i := range live {
 		place[i] = k
 		errs[k] = fmt.Errorf("flush log %s: %w within %v", l.sinks[i].dir, errHung, l.options.SinkTimeout)
+		l.sinks[i].calls.Add(1)
 		l.sinks[i].work <- sinkWork{b, done}
 	}
-	timeout := time.NewTimer(l.options.SinkTimeout)
+	// A large flush has as long as a slow device takes for it.
+	limit := l.options.SinkTimeout * time.Duration(1+b.bytes()>>22)
+	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	for range live {
 		select {

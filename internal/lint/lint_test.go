@@ -150,6 +150,8 @@ var thin = map[string]bool{
 	"providers/lsmtree engine/lsm":     true,
 	"providers/rocksdb engine/rocks":   true,
 	"providers/pebble engine/pebbledb": true,
+	// The stores of the protocols want column families, which no provider has.
+	"providers/protocol engine/rocks": true,
 }
 
 // isProvider reports whether path is the package of a backend.

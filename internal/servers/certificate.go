@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -27,40 +28,75 @@ type Certificate struct {
 // NewCertificate makes an authority and a certificate, for one test.
 func NewCertificate(t testing.TB) *Certificate {
 	t.Helper()
-	dir := t.TempDir()
-	must := func(err error) {
-		t.Helper()
+	a := NewAuthority(t)
+	cert, key := a.Issue("localhost")
+	return &Certificate{a.CACert, cert, key}
+}
+
+// Authority is a certificate authority of a test.
+type Authority struct {
+	// CACert is the file of its certificate.
+	CACert string
+
+	t    testing.TB
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// NewAuthority makes an authority that nobody else trusts.
+func NewAuthority(t testing.TB) *Authority {
+	t.Helper()
+	a := &Authority{t: t, dir: t.TempDir()}
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: "authority of a test"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	a.CACert, _ = a.issue("ca", template)
+	return a
+}
+
+// Issue makes a certificate for 127.0.0.1 and localhost, for servers and for clients,
+// in the name of a subject, and returns the files of it and of its key.
+func (a *Authority) Issue(name string) (cert, key string) {
+	a.t.Helper()
+	return a.issue(name, &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost", "*.localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	})
+}
+
+// issue signs a template by the authority, or by itself if it is the authority's.
+func (a *Authority) issue(name string, template *x509.Certificate) (cert, key string) {
+	a.t.Helper()
+	check := func(err error) {
 		if err != nil {
-			t.Fatal(err)
+			a.t.Fatal(err)
 		}
 	}
-	write := func(name, kind string, der []byte) string {
-		path := dir + "/" + name
-		must(os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
-		return path
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(err)
+	template.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62))
+	check(err)
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
+	parent, signer := a.cert, a.key
+	if parent == nil {
+		parent, signer = template, private
 	}
-	authority := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an authority for tests"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &private.PublicKey, signer)
+	check(err)
+	if a.cert == nil {
+		a.cert, err = x509.ParseCertificate(der)
+		check(err)
+		a.key = private
 	}
-	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(err)
-	authorityDER, err := x509.CreateCertificate(rand.Reader, authority, authority, authorityKey.Public(), authorityKey)
-	must(err)
-	server := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"},
-		NotBefore: authority.NotBefore, NotAfter: authority.NotAfter,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames: []string{"localhost", "*.localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	serverKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(err)
-	serverDER, err := x509.CreateCertificate(rand.Reader, server, authority, serverKey.Public(), authorityKey)
-	must(err)
-	keyDER, err := x509.MarshalECPrivateKey(serverKey)
-	must(err)
-	return &Certificate{write("authority.pem", "CERTIFICATE", authorityDER), write("server.pem", "CERTIFICATE", serverDER), write("server.key", "EC PRIVATE KEY", keyDER)}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	check(err)
+	cert, key = filepath.Join(a.dir, name+".crt"), filepath.Join(a.dir, name+".key")
+	check(os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	check(os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
+	return cert, key
 }
 
 // copy puts the server's certificate and key where a server wants them.

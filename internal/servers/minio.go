@@ -25,7 +25,7 @@ func MinIO(t testing.TB, tls *Certificate) *S3 {
 		Path: path,
 		Args: append(args, dir+"/data"),
 		Env: []string{
-			"MINIO_ROOT_USER=" + s.AccessKey, "MINIO_ROOT_PASSWORD=" + s.SecretKey, "MINIO_BROWSER=off",
+			"MINIO_ROOT_USER=" + s.AccessKey, "MINIO_ROOT_PASSWORD=" + s.SecretKey, "MINIO_BROWSER=off", "MINIO_SITE_REGION=us-east-1",
 			"MINIO_KMS_SECRET_KEY=orbit:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 		},
 		Dir: dir, Ready: serving(s.Address, "/minio/health/cluster", tls),

@@ -122,9 +122,19 @@ func (p *Process) Restart() {
 	p.mu.Lock()
 	p.cmd, p.exited, p.told = cmd, exited, false
 	p.mu.Unlock()
+	p.WaitReady()
+}
+
+// WaitReady waits until the server serves. It is for those that wait for each other;
+// Start and Restart call it.
+func (p *Process) WaitReady() {
+	p.t.Helper()
 	if p.command.Ready == nil {
 		return
 	}
+	p.mu.Lock()
+	exited := p.exited
+	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), readyWithin)
 	defer cancel()
 	for {

@@ -21,8 +21,26 @@ func TestObjectStoresTakeEveryOption(t *testing.T) {
 		Prefix: "prefix", EnableSSL: true, CACert: "ca.pem", ConnectionTimeout: time.Second, ReadTimeout: 2 * time.Second, WriteTimeout: 3 * time.Second, RetryCount: 4,
 		Encryption: config.EncryptionCustomer, CustomerKey: key,
 	}
+	minio := config.MinIO{
+		Endpoint: "minio.test:9000", AccessKey: "id", SecretKey: config.NewSecret("a"), Bucket: "bucket", Region: "region", Secure: true, CACert: "ca.pem",
+		Prefix: "prefix", ConnectionTimeout: time.Second, ReadTimeout: 2 * time.Second, WriteTimeout: 3 * time.Second, RetryCount: 4,
+	}
+	joined := config.Default[config.Azure]()
+	joined.ConnectionString, joined.Container = config.NewSecret("a"), "container"
+	scoped := config.Azure{
+		AccountName: "a", AccountKey: config.NewSecret("a"), Container: "container", Endpoint: "https://azure.test", CACert: "ca.pem", Prefix: "prefix",
+		ConnectionTimeout: time.Second, ReadTimeout: 2 * time.Second, WriteTimeout: 3 * time.Second, RetryCount: 4, EncryptionScope: "scope",
+	}
+	keyed := scoped
+	keyed.EncryptionScope, keyed.CustomerKey = "", key
+	google := config.GoogleCloud{
+		ProjectID: "p", RequesterPays: true, Bucket: "bucket", CredentialsPath: "key.json", Endpoint: "https://google.test", CACert: "ca.pem", Prefix: "prefix",
+		ConnectionTimeout: time.Second, ReadTimeout: 2 * time.Second, WriteTimeout: 3 * time.Second, RetryCount: 4, KMSKeyName: "key",
+	}
+	other := google
+	other.CredentialsPath, other.ServiceAccountKey = "", config.NewSecret("{}")
 	seen := map[config.Kind]map[string]bool{}
-	for _, b := range []config.Backend{kms, customer} {
+	for _, b := range []config.Backend{kms, customer, minio, joined, scoped, keyed, google, other} {
 		c, err := all.Config("name", b)
 		if err != nil {
 			t.Fatal(err)
@@ -47,7 +65,7 @@ func TestObjectStoresTakeEveryOption(t *testing.T) {
 			}
 		}
 	}
-	for _, b := range []config.Backend{config.S3{}} {
+	for _, b := range []config.Backend{config.S3{}, config.MinIO{}, config.Azure{}, config.GoogleCloud{}} {
 		for i := range reflect.TypeOf(b).NumField() {
 			if name := reflect.TypeOf(b).Field(i).Name; !seen[b.Kind()][name] {
 				t.Errorf("%s: %s was never given", b.Kind(), name)

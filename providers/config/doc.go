@@ -8,6 +8,8 @@
 //		// b.DataDir, b.MemtableSize, … with every default filled in, and validated
 //	}
 //
+// Package providers/all opens what was read.
+//
 // # A file
 //
 //	[server]

@@ -163,22 +163,38 @@ func (c MinIO) check(r *report) {
 
 // Azure is Azure Blob Storage.
 type Azure struct {
-	// AccountName is the storage account.
-	AccountName string `name:"account_name" required:"true"`
-	// AccountKey is its shared key. Without it the SDK's default chain looks for
-	// credentials: environment, workload identity, managed identity.
+	// AccountName is the storage account. It is required unless ConnectionString names
+	// it.
+	AccountName string `name:"account_name"`
+	// AccountKey is its shared key. Without it and ConnectionString the SDK's default
+	// chain looks for credentials: environment, workload identity, managed identity.
 	AccountKey Secret `name:"account_key"`
+	// ConnectionString is account, credentials and endpoint in one, as the portal shows
+	// it.
+	ConnectionString Secret `name:"connection_string"`
 	// Container must exist.
 	Container string `name:"container_name" also:"container" required:"true"`
 	// Endpoint is the service's URL; empty is Azure's for the account. It may be
 	// http:// for an emulator.
 	Endpoint string `name:"endpoint"`
+	// CACert is a file with the certificate authority to trust, in PEM; empty is the
+	// system's.
+	CACert string `name:"ca_cert"`
 	// Prefix begins the name of every blob, followed by "/".
 	Prefix string `name:"prefix"`
 	// ConnectionTimeout bounds the making of a connection.
 	ConnectionTimeout time.Duration `name:"connection_timeout" default:"30s" min:"1ms" max:"1h"`
+	// ReadTimeout bounds a request that reads; 0 leaves it to the caller's context.
+	ReadTimeout time.Duration `name:"read_timeout" default:"60s" max:"24h"`
+	// WriteTimeout bounds a request that writes; 0 leaves it to the caller's context.
+	WriteTimeout time.Duration `name:"write_timeout" default:"60s" max:"24h"`
 	// RetryCount is how often a request that is safe to repeat is tried again.
 	RetryCount int `name:"retry_count" default:"3" max:"100"`
+	// CustomerKey is a key that the service encrypts blobs with and does not keep: 32
+	// bytes in base64. Without it nothing can be read again.
+	CustomerKey Secret `name:"customer_key"`
+	// EncryptionScope is the scope of the account with whose key blobs are encrypted.
+	EncryptionScope string `name:"encryption_scope"`
 }
 
 // Kind returns KindAzure.
@@ -188,16 +204,48 @@ func (Azure) Kind() Kind { return KindAzure }
 func (c Azure) Validate() error { return validateAlone(c) }
 
 func (c Azure) check(r *report) {
+	joined := !c.ConnectionString.IsZero()
+	switch {
+	case joined && c.AccountName != "":
+		r.bad("account_name", "is set beside connection_string, which names the account; set one of them", "")
+	case joined && !c.AccountKey.IsZero():
+		r.bad("account_key", "is set beside connection_string, which holds credentials; set one of them", "")
+	case joined && c.Endpoint != "":
+		r.bad("endpoint", "is set beside connection_string, which names it; set one of them", "")
+	case !joined && c.AccountName == "":
+		r.bad("account_name", "is missing", "")
+	}
+	plain := false
 	if c.Endpoint != "" {
-		checkURL(r, "endpoint", c.Endpoint, "http", "https")
+		u, ok := checkURL(r, "endpoint", c.Endpoint, "http", "https")
+		plain = ok && u.Scheme == "http"
+	}
+	if plain && !joined && c.AccountKey.IsZero() {
+		r.bad("endpoint", "is http://, over which the SDK sends no tokens; set account_key, or write https://", "")
+	}
+	if plain && c.CACert != "" {
+		r.bad("ca_cert", "does nothing with an endpoint of http://", "")
 	}
 	checkPrefix(r, c.Prefix)
+	switch key, err := base64.StdEncoding.DecodeString(c.CustomerKey.Reveal()); {
+	case c.CustomerKey.IsZero():
+	case err != nil || len(key) != 32:
+		r.bad("customer_key", "must be 32 bytes in base64; `openssl rand -base64 32` makes such a key", "")
+	case c.EncryptionScope != "":
+		r.bad("encryption_scope", "is set beside customer_key; set one of them", "")
+	case plain:
+		r.bad("customer_key", "would be sent unencrypted; Azure takes it over https:// only", "")
+	}
 }
 
 // GoogleCloud is Google Cloud Storage.
 type GoogleCloud struct {
-	// ProjectID is the project of the bucket.
+	// ProjectID is the project that the bucket is used for. Errors name it, and with
+	// RequesterPays it is billed.
 	ProjectID string `name:"project_id" required:"true"`
+	// RequesterPays has ProjectID billed for requests, as some buckets ask for. It takes
+	// the right serviceusage.services.use on the project.
+	RequesterPays bool `name:"requester_pays" default:"false"`
 	// Bucket must exist.
 	Bucket string `name:"bucket_name" also:"bucket" required:"true"`
 	// CredentialsPath is a file with a service account's key. Without it and
@@ -206,14 +254,24 @@ type GoogleCloud struct {
 	// ServiceAccountKey is such a key itself, in JSON.
 	ServiceAccountKey Secret `name:"service_account_key"`
 	// Endpoint is the service's URL; empty is Google's. It may be http:// for an
-	// emulator.
+	// emulator, to which no credentials are sent.
 	Endpoint string `name:"endpoint"`
+	// CACert is a file with the certificate authority to trust, in PEM; empty is the
+	// system's.
+	CACert string `name:"ca_cert"`
 	// Prefix begins the name of every object, followed by "/".
 	Prefix string `name:"prefix"`
 	// ConnectionTimeout bounds the making of a connection.
 	ConnectionTimeout time.Duration `name:"connection_timeout" default:"30s" min:"1ms" max:"1h"`
+	// ReadTimeout bounds a request that reads; 0 leaves it to the caller's context.
+	ReadTimeout time.Duration `name:"read_timeout" default:"60s" max:"24h"`
+	// WriteTimeout bounds a request that writes; 0 leaves it to the caller's context.
+	WriteTimeout time.Duration `name:"write_timeout" default:"60s" max:"24h"`
 	// RetryCount is how often a request that is safe to repeat is tried again.
 	RetryCount int `name:"retry_count" default:"3" max:"100"`
+	// KMSKeyName is the key of Cloud KMS with which objects are encrypted, by its whole
+	// name, "projects/…/cryptoKeys/…"; empty is the bucket's own setting.
+	KMSKeyName string `name:"kms_key_name"`
 }
 
 // Kind returns KindGCP.
@@ -227,7 +285,16 @@ func (c GoogleCloud) check(r *report) {
 		r.bad("service_account_key", "is set beside credentials_path; set one of them", "")
 	}
 	if c.Endpoint != "" {
-		checkURL(r, "endpoint", c.Endpoint, "http", "https")
+		u, ok := checkURL(r, "endpoint", c.Endpoint, "http", "https")
+		plain := ok && u.Scheme == "http"
+		switch {
+		case plain && c.CredentialsPath != "":
+			r.bad("credentials_path", "does nothing with an endpoint of http://, to which no credentials are sent", "")
+		case plain && !c.ServiceAccountKey.IsZero():
+			r.bad("service_account_key", "does nothing with an endpoint of http://, to which no credentials are sent", "")
+		case plain && c.CACert != "":
+			r.bad("ca_cert", "does nothing with an endpoint of http://", "")
+		}
 	}
 	checkPrefix(r, c.Prefix)
 }

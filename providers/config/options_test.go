@@ -146,6 +146,8 @@ func otherValue(t reflect.Type, o option, s optionSpelling) string {
 			return `"https://other"`
 		case "url":
 			return `"redis://other:1"`
+		case "customer_key":
+			return `"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="`
 		}
 		return `"other"`
 	}

@@ -268,7 +268,7 @@ func TestBuilder(t *testing.T) {
 		{NewBuilder().With("a", S3{}, true), "providers.a.bucket: is missing\nproviders.a.connection_timeout: must be from 1ms to 3600s, not 0s\nproviders.a.region: is missing\nproviders.a.server_side_encryption: must be one of none, s3, kms, customer, not \"\""},
 		{NewBuilder().With("a", bad, true), "providers.a.max_entries: must not be negative\nproviders.a.when_full: must be one of refuse, evict, not \"explode\""},
 		{NewBuilder().With("a", Default[LsmTree](), true).With("b", Default[LsmTree](), false), `providers.b.data_dir: is "orbit_data/lsm_tree", as is providers.a.data_dir; each needs a place of its own`},
-		{NewBuilder().With("a", Composite{Primary: &s3, Backup: Composite{}, SyncInterval: time.Minute, HealthCheckInterval: time.Minute, FailoverThreshold: 1}, true),
+		{NewBuilder().With("a", Composite{Primary: &s3, Backup: Composite{}, Mode: Synchronous, SyncInterval: time.Minute, HealthCheckInterval: time.Minute, FailoverThreshold: 1, LeaseTTL: time.Minute, RequestTimeout: time.Second}, true),
 			"providers.a.backup: a composite cannot hold another one; name a backend\nproviders.a.primary: must be a struct of package config, not a pointer"},
 	} {
 		if c, err := b.builder.Build(); err == nil || !strings.Contains(err.Error(), b.want) {

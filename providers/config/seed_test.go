@@ -120,7 +120,9 @@ func TestSeedSnippets(t *testing.T) {
 			primary.MaxEntries = 50000
 			backup.Endpoint, backup.Region, backup.Bucket = "http://localhost:9000", "us-east-1", "orbit-backup"
 			backup.AccessKeyID, backup.SecretAccessKey, backup.EnableSSL = "minioadmin", NewSecret("minioadmin"), false
-			return Composite{Primary: primary, Backup: backup, SyncInterval: time.Minute, HealthCheckInterval: 30 * time.Second, FailoverThreshold: 3}
+			c := Default[Composite]()
+			c.Primary, c.Backup, c.SyncInterval, c.HealthCheckInterval, c.FailoverThreshold = primary, backup, time.Minute, 30*time.Second, 3
+			return c
 		}()}},
 		"2-configuration-files.toml": {backends: configurationFiles(), roles: Defaults{Addressable: "s3", Cluster: "etcd"}},
 		"2-configuration-files.json": {backends: configurationFiles(), roles: Defaults{Addressable: "s3", Cluster: "etcd"}},

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -47,6 +48,9 @@ type Capabilities struct {
 	Version string
 	// Durability is what an acknowledged write survives.
 	Durability Durability
+	// Caveat says, in words, what can take an acknowledged write all the same; "" if
+	// nothing can.
+	Caveat string
 	// Remote stores are reached over a wire, so that a call can fail by itself;
 	// retries and a circuit breaker stand before them.
 	Remote bool
@@ -142,7 +146,11 @@ func (c *Capabilities) CheckCommit(m *Commit) error {
 }
 
 func checkDistinct(writes []Write) error {
-	if len(writes) < 2 {
+	ascending := true
+	for i := 1; i < len(writes) && ascending; i++ {
+		ascending = bytes.Compare(writes[i-1].Key, writes[i].Key) < 0
+	}
+	if ascending {
 		return nil
 	}
 	seen := make(map[string]struct{}, len(writes))

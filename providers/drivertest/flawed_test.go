@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,7 +44,8 @@ func (c *clock) Advance(d time.Duration) {
 // subject is a sound store whose every method is a variable, so that a flaw is the
 // replacement of one.
 type subject struct {
-	base *memory.Store
+	base  *memory.Store
+	place string
 
 	get      func(context.Context, []byte) (driver.Entry, error)
 	list     func(context.Context, driver.ListOptions) iter.Seq2[driver.Entry, error]
@@ -176,7 +178,7 @@ func sound(ctx context.Context, place string, now func() time.Time) (*subject, e
 		return nil, err
 	}
 	s := &subject{
-		base: m, get: m.Get, list: m.List, ping: m.Ping, caps: m.Capabilities, close: m.Close, commit: m.Commit,
+		base: m, place: place, get: m.Get, list: m.List, ping: m.Ping, caps: m.Capabilities, close: m.Close, commit: m.Commit,
 		getMany: m.GetMany, bulkPut: m.BulkPut, snapshot: m.Snapshot, now: m.Now, expire: m.Expire, report: m.Report,
 	}
 	s.caps = func() driver.Capabilities {
@@ -446,6 +448,11 @@ var flaws = []flaw{
 		s.close = func() error {
 			_ = s.base.Delete(context.Background(), []byte("last"), driver.DeleteOptions{})
 			return s.base.Close()
+		}
+	}},
+	{"lifetime/two-at-once", "the lock is given up", func(s *subject) {
+		if err := os.RemoveAll(filepath.Join(s.place, "backup.lock")); err != nil {
+			panic(err)
 		}
 	}},
 	{"lifetime/close-under-load", "calls after close are not found", func(s *subject) {

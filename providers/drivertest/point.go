@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/orbit-persistence/orbit/providers/driver"
 )
@@ -179,6 +180,34 @@ var pointCases = []Case{
 		if n := len(s.list(driver.ListOptions{})); n != 200 {
 			s.failf("%d entries of 200 after a reopening", n)
 		}
+	}},
+	{"lifetime/two-at-once", func(s *session) {
+		s.put("k", "1")
+		second, err := s.target.Open(s.ctx, s.place)
+		if err == nil {
+			s.opened = append(s.opened, second)
+		}
+		switch {
+		case s.caps.Shared:
+			s.ok(err, "open a second client")
+			if e, err := second.Get(s.ctx, []byte("k")); s.caps.Staleness == 0 && (err != nil || string(e.Value) != "1") {
+				s.failf("a second client sees %q, %v, and the first has put 1", e.Value, err)
+			}
+			return
+		case !s.caps.Persistent:
+			s.ok(err, "open a second store")
+			if _, err := second.Get(s.ctx, []byte("k")); err != driver.ErrNotFound { //nolint // it is bare
+				s.failf("a second store sees what is in the memory of the first: %v", err)
+			}
+			return
+		}
+		s.wants(driver.ErrLocked, err, "open a store that is open")
+		if !strings.Contains(err.Error(), s.place) {
+			s.failf("the refusal does not say that %s is open: %v", s.place, err)
+		}
+		s.put("k", "2")
+		s.reopen()
+		s.has("k", "2")
 	}},
 	{"lifetime/close-under-load", func(s *session) {
 		const clients = 4

@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,10 +55,17 @@ func (t *tx) run(ctx context.Context) error {
 	if len(t.commit.Writes) == 0 {
 		return t.validate(ctx)
 	}
+	if base, ok := t.s.base.(Together); ok && t.together(base) {
+		if err := t.atOnce(ctx, base); !errors.Is(err, driver.ErrTooLarge) {
+			return err
+		}
+	}
 	t.at, t.placed = make([]driver.Revision, len(t.commit.Writes)), make([]bool, len(t.commit.Writes))
 	t.record = record{status: pendingStatus, timeout: t.timeout}
 	for i := range t.commit.Writes {
-		t.record.keys = append(t.record.keys, t.commit.Writes[i].Key)
+		// The intents are settled after Commit has returned, when the caller's keys are
+		// the caller's again.
+		t.record.keys = append(t.record.keys, bytes.Clone(t.commit.Writes[i].Key))
 	}
 	err := t.prepare(ctx)
 	if err == nil {
@@ -114,11 +122,11 @@ func (t *tx) place(ctx context.Context, i int) error {
 				return driver.KeyError("prepare", w.Key, err)
 			}
 		}
-		if wasRead && !reads(now, want) {
+		if wasRead && !shows(now, want) {
 			if guessed {
 				continue
 			}
-			return driver.KeyError("prepare", w.Key, fmt.Errorf("%w: it is not as it was read", driver.ErrConflict))
+			return driver.KeyError("prepare", w.Key, errNotAsRead)
 		}
 		after, err := next(now.plain, w)
 		if err != nil {
@@ -144,8 +152,10 @@ func (t *tx) place(ctx context.Context, i int) error {
 	}
 }
 
-// reads reports whether an object shows what was read.
-func reads(now object, want driver.Revision) bool {
+var errNotAsRead = fmt.Errorf("%w: it is not as it was read", driver.ErrConflict)
+
+// shows reports whether an object shows what was read.
+func shows(now object, want driver.Revision) bool {
 	if !now.plain.alive() {
 		return want.IsZero()
 	}
@@ -172,8 +182,8 @@ func (t *tx) validate(ctx context.Context) error {
 		if err != nil {
 			return driver.KeyError("validate", r.Key, err)
 		}
-		if !reads(now, r.Revision) {
-			return driver.KeyError("validate", r.Key, fmt.Errorf("%w: it is not as it was read", driver.ErrConflict))
+		if !shows(now, r.Revision) {
+			return driver.KeyError("validate", r.Key, errNotAsRead)
 		}
 		return nil
 	})

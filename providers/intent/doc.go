@@ -34,6 +34,10 @@
 // That is three round trips, whatever the number of keys; the fourth step is nobody's
 // to wait for.
 //
+// A store may change some keys at one moment, such as those of one hash slot; see
+// Together. A transaction of nothing but such keys is one call there: it compares the
+// objects that were seen without intents, and writes plain ones.
+//
 // Whoever meets an intent asks its record. Committed: the value is the new one.
 // Aborted: it is the old one, once the swap that puts it back has succeeded, which
 // shows that the intent still stood. Pending, or missing: it waits until the

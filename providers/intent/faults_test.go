@@ -191,3 +191,37 @@ func TestDoubtIsToldAsDoubtAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestKeysAreTheCallersAgain: the caller writes over its keys as soon as Commit has
+// returned, and before the intents are settled. Those of the transaction are settled
+// all the same: were its record to go before them, they would count as aborted.
+func TestKeysAreTheCallersAgain(t *testing.T) {
+	b, c := base(t), newClock()
+	var records atomic.Int64
+	returned := make(chan struct{})
+	f := &drivertest.Faulty{Store: b, Before: func(_ context.Context, call drivertest.Call) error {
+		isRecord := len(call.Key) > 1 && call.Key[0] == 0 && call.Key[1] == 0
+		if call.Op == "put" && isRecord && records.Add(1) <= 2 || records.Load() < 2 {
+			return nil // up to the commit point
+		}
+		<-returned
+		return nil
+	}}
+	s := client(t, f, c)
+	keys := [][]byte{[]byte("a"), []byte("b")}
+	err := s.Commit(t.Context(), &driver.Commit{Writes: []driver.Write{{Key: keys[0], Value: []byte("new")}, {Key: keys[1], Value: []byte("new")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys[0][0], keys[1][0] = 'x', 'y'
+	close(returned)
+	if err := s.Close(); err != nil { // waits for what is settled
+		t.Fatal(err)
+	}
+	other := client(t, b, c)
+	for _, key := range []string{"a", "b"} {
+		if v, _ := get(t, other, key); v != "new" {
+			t.Errorf("%s was committed, and is %s", key, v)
+		}
+	}
+}

@@ -63,7 +63,7 @@ var errRaced = fmt.Errorf("%w: another client was faster", driver.ErrConflict)
 
 func (d *Directory) acquire(ctx context.Context, l Lease, ttl time.Duration) (Held, error) {
 	begun := d.o.Now()
-	from, err := d.load(ctx, l.Reference)
+	from, err := d.loadToSwap(ctx, l.Reference)
 	if err != nil {
 		return Held{}, err
 	}
@@ -142,7 +142,7 @@ func (d *Directory) Renew(ctx context.Context, h Held) (Held, error) {
 
 // holding returns the record of a lease that is still held, ErrConflict if it is not.
 func (d *Directory) holding(ctx context.Context, h *Held) (stored, time.Time, error) {
-	from, err := d.load(ctx, h.Reference)
+	from, err := d.loadToSwap(ctx, h.Reference)
 	if err != nil {
 		return stored{}, time.Time{}, err
 	}

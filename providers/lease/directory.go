@@ -92,11 +92,11 @@ func leaseKey(r Reference) []byte {
 	return appendReference(append(make([]byte, 0, 64), leasePrefix...), r)
 }
 
-func nodePrefix(n node.ID) []byte {
-	return tuple.Append(tuple.Append(append(make([]byte, 0, 96), indexPrefix...), n.Namespace), n.Key)
-}
+func nodePrefix(n node.ID) []byte { return appendNodePrefix(make([]byte, 0, 64), n) }
 
-func indexKey(n node.ID, r Reference) []byte { return appendReference(nodePrefix(n), r) }
+func appendNodePrefix(dst []byte, n node.ID) []byte {
+	return tuple.Append(tuple.Append(append(dst, indexPrefix...), n.Namespace), n.Key)
+}
 
 func (d *Directory) now(ctx context.Context) (time.Time, error) {
 	if d.p.Capabilities().Clock {
@@ -125,6 +125,16 @@ func (d *Directory) load(ctx context.Context, r Reference) (stored, error) {
 	return parse(e)
 }
 
+// loadToSwap is load for a swap that follows: a store that reads many keys at once
+// remembers what it has told, and need not read again to compare.
+func (d *Directory) loadToSwap(ctx context.Context, r Reference) (stored, error) {
+	entries, err := d.p.GetMany(ctx, [][]byte{leaseKey(r)})
+	if err != nil || entries[0].Revision.IsZero() {
+		return stored{}, err
+	}
+	return parse(entries[0])
+}
+
 func parse(e providers.Entry) (stored, error) {
 	r, err := decodeRecord(e.Value)
 	if err != nil {
@@ -133,37 +143,76 @@ func parse(e providers.Entry) (stored, error) {
 	return stored{r, e.Revision}, nil
 }
 
-// writes returns what takes a record from one state to another: itself, and the index.
-func writes(r Reference, from *stored, to *record) []driver.Write {
-	w := make([]driver.Write, 1, 3)
-	w[0] = driver.Write{Key: leaseKey(r)}
+// swapping is the memory of one swap.
+type swapping struct {
+	commit driver.Commit
+	reads  [1]driver.Read
+	writes [3]driver.Write
+	bytes  [256]byte
+	memory memory
+}
+
+// memory holds keys and values, one behind the other.
+type memory []byte
+
+// keep returns what add appends. A piece that grows leaves those before it where they
+// were.
+func (m *memory) keep(add func(dst []byte) []byte) []byte {
+	from := len(*m)
+	*m = add(*m)
+	return (*m)[from:len(*m):len(*m)]
+}
+
+// newSwapping returns what takes a record from one state to another: the writes of the
+// index, if that changes, and then the record's.
+func newSwapping(r Reference, from *stored, to *record) *swapping {
+	s := new(swapping)
+	s.memory = s.bytes[:0]
+	key := s.memory.keep(func(dst []byte) []byte { return appendReference(append(dst, leasePrefix...), r) })
+	s.reads[0] = driver.Read{Key: key, Revision: from.revision}
+	w := s.writes[:0]
+	indexWrites(from, to, func(n node.ID, remove bool) {
+		of := s.memory.keep(func(dst []byte) []byte {
+			return append(appendNodePrefix(dst, n), key[len(leasePrefix):]...)
+		})
+		w = append(w, driver.Write{Key: of, Delete: remove})
+	})
+	w = append(w, recordWrite(&s.memory, key, to))
+	s.commit = driver.Commit{Reads: s.reads[:], Writes: w}
+	return s
+}
+
+func recordWrite(m *memory, key []byte, to *record) driver.Write {
 	if to == nil {
-		w[0].Delete = true
-	} else {
-		w[0].Value = appendRecord(make([]byte, 0, 96), to)
+		return driver.Write{Key: key, Delete: true}
 	}
+	return driver.Write{Key: key, Value: m.keep(func(dst []byte) []byte { return appendRecord(dst, to) })}
+}
+
+// indexWrites says of which nodes the index changes.
+func indexWrites(from *stored, to *record, change func(n node.ID, remove bool)) {
 	now := to != nil && !to.released
 	if from.held() && (!now || from.node != to.node) {
-		w = append(w, driver.Write{Key: indexKey(from.node, r), Delete: true})
+		change(from.node, true)
 	}
 	if now && (!from.held() || from.node != to.node) {
-		w = append(w, driver.Write{Key: indexKey(to.node, r)})
+		change(to.node, false)
 	}
-	return w
 }
 
 // swap takes a record from one state to another, if it is still in the first;
 // ErrConflict if not.
 func (d *Directory) swap(ctx context.Context, r Reference, from *stored, to *record) error {
-	w := writes(r, from, to)
-	if len(w) == 1 && to != nil {
-		revision, err := d.p.Put(ctx, w[0].Key, w[0].Value, providers.PutOptions{IfRevision: from.revision, IfAbsent: from.revision.IsZero()})
+	s := newSwapping(r, from, to)
+	w := s.commit.Writes
+	if record := &w[len(w)-1]; len(w) == 1 && to != nil {
+		revision, err := d.p.Put(ctx, record.Key, record.Value, providers.PutOptions{IfRevision: from.revision, IfAbsent: from.revision.IsZero()})
 		if err == nil {
 			d.hints.put(r, stored{*to, revision})
 		}
 		return err
 	}
-	return d.p.Commit(ctx, &driver.Commit{Reads: []driver.Read{{Key: w[0].Key, Revision: from.revision}}, Writes: w})
+	return d.p.Commit(ctx, &s.commit)
 }
 
 // change reads a record, lets f say what becomes of it, and swaps, again and again
@@ -180,7 +229,7 @@ func (d *Directory) change(ctx context.Context, op string, r Reference, f func(f
 		}
 	}
 	for {
-		from, err := d.load(ctx, r)
+		from, err := d.loadToSwap(ctx, r)
 		if err != nil {
 			return fmt.Errorf("%s lease of %s: %w", op, r, err)
 		}
@@ -409,8 +458,10 @@ func (d *Directory) StoreBulk(ctx context.Context, leases []Lease) error {
 			return err
 		}
 	}
+	var r record
 	return d.bulk(ctx, len(leases), func(i int) Reference { return leases[i].Reference }, func(i int, from *stored) (*record, bool) {
-		return leases[i].record(from.token), true
+		r = *leases[i].record(from.token)
+		return &r, true
 	})
 }
 
@@ -430,22 +481,31 @@ func (d *Directory) RemoveBulk(ctx context.Context, refs []Reference) (int, erro
 	return n, err
 }
 
-// bulk changes many records, in commits of what the provider takes.
+// bulk changes many records, in commits of what the provider takes. to says what becomes
+// of a record, false to leave it; what it returns is read before it is called again.
 func (d *Directory) bulk(ctx context.Context, n int, ref func(i int) Reference, to func(i int, from *stored) (*record, bool)) error {
 	size := max(1, min(bulkSize, d.p.Capabilities().Limits.MaxCommitWrites/3))
 	// In the order of their keys: neighbours are read and written for less.
-	all := make([]bulkItem, n)
-	for i := range all {
-		all[i] = bulkItem{leaseKey(ref(i)), i}
+	b := bulk{d: d, to: to, all: make([]bulkItem, n), nodes: map[node.ID]*bulkIndex{}}
+	keys := make([]byte, 0, 32*n)
+	for i := range b.all {
+		from := len(keys)
+		keys = appendReference(append(keys, leasePrefix...), ref(i))
+		b.all[i] = bulkItem{keys[from:len(keys):len(keys)], i}
 	}
-	slices.SortStableFunc(all, func(a, b bulkItem) int { return bytes.Compare(a.key, b.key) })
+	slices.SortFunc(b.all, func(a, b bulkItem) int {
+		if c := bytes.Compare(a.key, b.key); c != 0 {
+			return c
+		}
+		return a.at - b.at
+	})
 	for from := 0; from < n; {
 		// A commit changes each key once: a reference that comes again begins another.
 		end := from + 1
-		for end < n && end-from < size && !bytes.Equal(all[end].key, all[end-1].key) {
+		for end < n && end-from < size && !bytes.Equal(b.all[end].key, b.all[end-1].key) {
 			end++
 		}
-		err := d.bulkCommit(ctx, all[from:end], ref, to)
+		err := b.commit(ctx, b.all[from:end])
 		if errors.Is(err, driver.ErrConflict) && !errors.Is(err, driver.ErrOutcomeUnknown) {
 			continue
 		}
@@ -457,35 +517,81 @@ func (d *Directory) bulk(ctx context.Context, n int, ref func(i int) Reference, 
 	return ctx.Err()
 }
 
+// bulk is a bulk at work, with memory that each of its commits uses again.
+type bulk struct {
+	d   *Directory
+	to  func(i int, from *stored) (*record, bool)
+	all []bulkItem
+
+	keys    [][]byte
+	memory  memory // of values, and of keys of the index
+	reads   []driver.Read
+	records []driver.Write
+	nodes   map[node.ID]*bulkIndex
+	index   []*bulkIndex // of nodes, in the order of their keys
+	writes  []driver.Write
+}
+
 // bulkItem is one key of a bulk, with its place in what the caller gave.
 type bulkItem struct {
 	key []byte
 	at  int
 }
 
-func (d *Directory) bulkCommit(ctx context.Context, items []bulkItem, ref func(i int) Reference, to func(i int, from *stored) (*record, bool)) error {
-	keys := make([][]byte, len(items))
-	for j := range items {
-		keys[j] = items[j].key
+// bulkIndex is what changes in the index of one node.
+type bulkIndex struct {
+	prefix []byte
+	writes []driver.Write
+}
+
+func (b *bulk) commit(ctx context.Context, items []bulkItem) error {
+	b.keys, b.memory, b.reads, b.records, b.writes = b.keys[:0], b.memory[:0], b.reads[:0], b.records[:0], b.writes[:0]
+	for _, of := range b.index {
+		of.writes = of.writes[:0]
 	}
-	entries, err := d.p.GetMany(ctx, keys)
+	for _, item := range items {
+		b.keys = append(b.keys, item.key)
+	}
+	entries, err := b.d.p.GetMany(ctx, b.keys)
 	if err != nil {
 		return err
 	}
-	m := &driver.Commit{Reads: make([]driver.Read, 0, len(keys)), Writes: make([]driver.Write, 0, 2*len(keys))}
 	for j, e := range entries {
-		var s stored
+		var from stored
 		if !e.Revision.IsZero() {
-			if s, err = parse(e); err != nil {
+			if from, err = parse(e); err != nil {
 				return err
 			}
 		}
-		record, do := to(items[j].at, &s)
+		to, do := b.to(items[j].at, &from)
 		if !do {
 			continue
 		}
-		m.Reads = append(m.Reads, driver.Read{Key: keys[j], Revision: s.revision})
-		m.Writes = append(m.Writes, writes(ref(items[j].at), &s, record)...)
+		b.reads = append(b.reads, driver.Read{Key: b.keys[j], Revision: from.revision})
+		b.records = append(b.records, recordWrite(&b.memory, b.keys[j], to))
+		indexWrites(&from, to, func(n node.ID, remove bool) {
+			of := b.indexOf(n)
+			key := b.memory.keep(func(dst []byte) []byte { return append(append(dst, of.prefix...), b.keys[j][len(leasePrefix):]...) })
+			of.writes = append(of.writes, driver.Write{Key: key, Delete: remove})
+		})
 	}
-	return d.p.Commit(ctx, m)
+	// In the order of keys, which is that of references within each node, and has the
+	// index before the records: engines write neighbours for less.
+	for _, of := range b.index {
+		b.writes = append(b.writes, of.writes...)
+	}
+	b.writes = append(b.writes, b.records...)
+	return b.d.p.Commit(ctx, &driver.Commit{Reads: b.reads, Writes: b.writes})
+}
+
+// indexOf returns what changes in the index of a node.
+func (b *bulk) indexOf(n node.ID) *bulkIndex {
+	if of := b.nodes[n]; of != nil {
+		return of
+	}
+	of := &bulkIndex{prefix: nodePrefix(n)}
+	b.nodes[n] = of
+	i, _ := slices.BinarySearchFunc(b.index, of, func(x, y *bulkIndex) int { return bytes.Compare(x.prefix, y.prefix) })
+	b.index = slices.Insert(b.index, i, of)
+	return of
 }

@@ -1,14 +1,13 @@
 package local
 
 import (
-	"hash/maphash"
 	"sync"
 	"sync/atomic"
 )
 
 // known remembers the newest revisions of keys that were written last, or read many
 // at once, so that a commit need not read again what it was told. A key is remembered
-// by 64 bits of a hash with a random seed.
+// by the hash of its lock, 64 bits with a random seed.
 //
 // Who writes holds the lock of the key (see locks), begins and ends by forgetting it,
 // and notes the new revision when that is applied. Who reads notes what it has read,
@@ -16,7 +15,6 @@ import (
 // a note may be old only while that write is under way, and who asks holds the lock,
 // so that it is not.
 type known struct {
-	seed  maphash.Seed
 	parts [stripes]part
 }
 
@@ -36,8 +34,6 @@ type slot struct {
 	expires  int64
 	used     bool
 }
-
-func (k *known) hash(key []byte) uint64 { return maphash.Bytes(k.seed, key) }
 
 // reading returns what is to be passed to note after the read that begins now.
 func (k *known) reading(h uint64) uint64 { return k.parts[h%stripes].turns.Load() }

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"hash/maphash"
+	"math/bits"
 )
 
 const stripes = 256
@@ -22,7 +23,11 @@ func newLocks() *locks {
 	return l
 }
 
-func (l *locks) of(key []byte) int { return int(maphash.Bytes(l.seed, key) % stripes) }
+// hash is what a key's lock, and what is known of it, go by.
+func (l *locks) hash(key []byte) uint64 { return maphash.Bytes(l.seed, key) }
+
+// of returns the lock of a hash.
+func of(hash uint64) int { return int(hash % stripes) }
 
 func (l *locks) lock(ctx context.Context, i int) error {
 	select {
@@ -41,30 +46,36 @@ func (l *locks) lock(ctx context.Context, i int) error {
 func (l *locks) unlock(i int) { <-l.held[i] }
 
 // set is a set of locks.
-type set [stripes]bool
+type set [stripes / 64]uint64
+
+func (s *set) add(i int) { s[i/64] |= 1 << (i % 64) }
+
+// all yields the locks of the set in their order.
+func (s *set) all(yield func(int) bool) {
+	for w, word := range s {
+		for ; word != 0; word &= word - 1 {
+			if !yield(w*64 + bits.TrailingZeros64(word)) {
+				return
+			}
+		}
+	}
+}
 
 // lockSet takes locks in their order, so that no two callers wait for each other.
 func (l *locks) lockSet(ctx context.Context, s *set) error {
-	for i, in := range s {
-		if !in {
-			continue
-		}
+	var taken set
+	for i := range s.all {
 		if err := l.lock(ctx, i); err != nil {
-			for j := range i {
-				if s[j] {
-					l.unlock(j)
-				}
-			}
+			l.unlockSet(&taken)
 			return err
 		}
+		taken.add(i)
 	}
 	return nil
 }
 
 func (l *locks) unlockSet(s *set) {
-	for i, in := range s {
-		if in {
-			l.unlock(i)
-		}
+	for i := range s.all {
+		l.unlock(i)
 	}
 }

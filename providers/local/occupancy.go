@@ -137,11 +137,7 @@ func (o *occupied) makeRoom(ctx context.Context, s *Store, full error) error {
 	if err != nil || victim == nil {
 		return errors.Join(err, full)
 	}
-	if err := s.locks.lock(ctx, s.locks.of(victim)); err != nil {
-		return err
-	}
-	defer s.locks.unlock(s.locks.of(victim))
-	if _, err := s.write(ctx, []driver.Write{{Key: victim, Delete: true}}); err != nil {
+	if _, err := s.one(ctx, driver.Write{Key: victim, Delete: true}, false, driver.Revision{}); err != nil {
 		return err
 	}
 	o.mu.Lock()

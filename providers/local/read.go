@@ -52,8 +52,8 @@ func (s *Store) lookup(from engine.Reader, key []byte) (row, error) {
 }
 
 // revisionOf returns the revision of a key whose lock is held, 0 if it is not there.
-func (s *Store) revisionOf(key []byte) (uint64, error) {
-	if r, ok := s.known.of(s.known.hash(key)); ok {
+func (s *Store) revisionOf(key []byte, hash uint64) (uint64, error) {
+	if r, ok := s.known.of(hash); ok {
 		if !s.alive(&r) {
 			return 0, nil
 		}
@@ -70,27 +70,12 @@ func (s *Store) revisionOf(key []byte) (uint64, error) {
 func (s *Store) GetMany(ctx context.Context, keys [][]byte) ([]driver.Entry, error) {
 	entries := make([]driver.Entry, len(keys))
 	if s.multi == nil {
-		for i, key := range keys {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			if err := s.caps.Limits.CheckKey("get", key); err != nil {
-				return nil, err
-			}
-			// A commit of what many keys are read for is likely to follow; after a single
-			// get the note would cost more than it saves.
-			h := s.known.hash(key)
-			turns := s.known.reading(h)
-			r, err := s.lookup(s.engine, key)
-			switch {
-			case err == nil:
-				entries[i] = r.entry(key)
-			case errors.Is(err, driver.ErrNotFound):
-				entries[i].Key = key
-			default:
-				return nil, driver.KeyError("get", key, err)
-			}
-			s.known.note(h, turns, &r)
+		done, err := s.scanMany(ctx, keys, entries)
+		for i := done; i < len(keys) && err == nil; i++ {
+			err = s.getNoted(ctx, keys[i], &entries[i])
+		}
+		if err != nil {
+			return nil, err
 		}
 		return entries, ctx.Err()
 	}

@@ -57,15 +57,26 @@ type Store struct {
 	revision atomic.Uint64 // the last that was given
 	reserved atomic.Uint64 // the first that must not be given yet
 	grow     sync.Mutex    // held while the header is written
+	closed   atomic.Bool   // for what does not ask the engine
 
 	// walks is held for reading while an iterator is open, so that Close waits.
 	walks sync.RWMutex
 }
 
-// work is the memory of one write.
+// work is the memory of one commit.
 type work struct {
 	batch engine.Batch
 	row   []byte
+	// reads and writes are the hashes of the keys that the commit reads and writes.
+	reads, writes []uint64
+	// one is the writes of a commit of one.
+	one [1]driver.Write
+}
+
+// release gives the memory back, without what is the caller's.
+func (s *Store) release(k *work) {
+	k.one[0] = driver.Write{}
+	s.work.Put(k)
 }
 
 // New returns a store over e, which is its from now on; if New fails, e is the
@@ -85,7 +96,6 @@ func open(ctx context.Context, e engine.Engine, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{engine: e, options: o, locks: newLocks(), known: new(known), now: o.Now}
-	s.known.seed = s.locks.seed // a key's part is its lock's
 	s.multi, _ = e.(engine.MultiGetter)
 	s.strong, _ = traits.Durability.Strongest()
 	s.work.New = func() any { return new(work) }
@@ -203,8 +213,8 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, err
 	}
-	if err := s.Ping(ctx); err != nil {
-		return time.Time{}, err
+	if s.closed.Load() {
+		return time.Time{}, driver.ErrClosed
 	}
 	return s.now(), nil
 }
@@ -214,6 +224,7 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 func (s *Store) Close() error {
 	s.walks.Lock()
 	defer s.walks.Unlock()
+	s.closed.Store(true)
 	return s.engine.Close()
 }
 

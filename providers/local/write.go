@@ -40,12 +40,16 @@ func (s *Store) Delete(ctx context.Context, key []byte, o driver.DeleteOptions) 
 
 // one makes one write under a condition.
 func (s *Store) one(ctx context.Context, w driver.Write, absent bool, at driver.Revision) (revision uint64, err error) {
+	k := s.work.Get().(*work)
+	defer s.release(k)
+	hash := s.locks.hash(w.Key)
+	k.one[0], k.writes = w, append(k.writes[:0], hash)
 	for {
-		if err := s.locks.lock(ctx, s.locks.of(w.Key)); err != nil {
+		if err := s.locks.lock(ctx, of(hash)); err != nil {
 			return 0, err
 		}
-		revision, err = s.oneLocked(ctx, w, absent, at)
-		s.locks.unlock(s.locks.of(w.Key))
+		revision, err = s.oneLocked(ctx, k, absent, at)
+		s.locks.unlock(of(hash))
 		if !errors.Is(err, errFull) {
 			return revision, err
 		}
@@ -55,9 +59,9 @@ func (s *Store) one(ctx context.Context, w driver.Write, absent bool, at driver.
 	}
 }
 
-func (s *Store) oneLocked(ctx context.Context, w driver.Write, absent bool, at driver.Revision) (uint64, error) {
+func (s *Store) oneLocked(ctx context.Context, k *work, absent bool, at driver.Revision) (uint64, error) {
 	if absent || !at.IsZero() {
-		now, err := s.revisionOf(w.Key)
+		now, err := s.revisionOf(k.one[0].Key, k.writes[0])
 		switch {
 		case err != nil:
 			return 0, err
@@ -67,17 +71,16 @@ func (s *Store) oneLocked(ctx context.Context, w driver.Write, absent bool, at d
 			return 0, fmt.Errorf("%w: the key is at revision %d, not %s", driver.ErrConflict, now, at)
 		}
 	}
-	return s.write(ctx, []driver.Write{w})
+	return s.write(ctx, k, k.one[:])
 }
 
-// write commits writes whose keys are locked, all under one revision.
-func (s *Store) write(ctx context.Context, writes []driver.Write) (uint64, error) {
+// write commits writes whose keys are locked, all under one revision. k has the hashes
+// of their keys.
+func (s *Store) write(ctx context.Context, k *work, writes []driver.Write) (uint64, error) {
 	revision, err := s.nextRevision(ctx)
 	if err != nil {
 		return 0, err
 	}
-	k := s.work.Get().(*work)
-	defer s.work.Put(k)
 	k.batch.Reset()
 	var change delta
 	for i := range writes {
@@ -90,21 +93,21 @@ func (s *Store) write(ctx context.Context, writes []driver.Write) (uint64, error
 			return 0, err
 		}
 	}
-	for i := range writes {
-		s.known.forget(s.known.hash(writes[i].Key))
+	for _, hash := range k.writes {
+		s.known.forget(hash)
 	}
 	err = s.engine.Apply(ctx, &k.batch, s.options.Durability)
-	for i := range writes {
+	for i, hash := range k.writes {
 		w := &writes[i]
 		if err != nil || w.TTL != 0 {
-			s.known.forget(s.known.hash(w.Key))
+			s.known.forget(hash)
 			continue
 		}
 		r := row{revision: revision}
 		if w.Delete {
 			r.revision = 0
 		}
-		s.known.written(s.known.hash(w.Key), r)
+		s.known.written(hash, r)
 	}
 	if err != nil {
 		if s.occupied != nil {
@@ -188,23 +191,30 @@ func (s *Store) Commit(ctx context.Context, m *driver.Commit) error {
 	if err := s.caps.CheckCommit(m); err != nil {
 		return err
 	}
+	k := s.work.Get().(*work)
+	defer s.release(k)
+	k.reads, k.writes = k.reads[:0], k.writes[:0]
 	var locked set
 	for i := range m.Reads {
-		locked[s.locks.of(m.Reads[i].Key)] = true
+		hash := s.locks.hash(m.Reads[i].Key)
+		k.reads = append(k.reads, hash)
+		locked.add(of(hash))
 	}
 	for i := range m.Writes {
-		locked[s.locks.of(m.Writes[i].Key)] = true
+		hash := s.locks.hash(m.Writes[i].Key)
+		k.writes = append(k.writes, hash)
+		locked.add(of(hash))
 	}
 	if len(m.Ranges) > 0 {
-		for i := range locked {
-			locked[i] = true
+		for i := range stripes {
+			locked.add(i)
 		}
 	}
 	for {
 		if err := s.locks.lockSet(ctx, &locked); err != nil {
 			return err
 		}
-		err := s.commitLocked(ctx, m)
+		err := s.commitLocked(ctx, k, m)
 		s.locks.unlockSet(&locked)
 		if !errors.Is(err, errFull) {
 			if err != nil {
@@ -218,10 +228,10 @@ func (s *Store) Commit(ctx context.Context, m *driver.Commit) error {
 	}
 }
 
-func (s *Store) commitLocked(ctx context.Context, m *driver.Commit) error {
+func (s *Store) commitLocked(ctx context.Context, k *work, m *driver.Commit) error {
 	for i := range m.Reads {
 		r := &m.Reads[i]
-		now, err := s.revisionOf(r.Key)
+		now, err := s.revisionOf(r.Key, k.reads[i])
 		if err != nil {
 			return driver.KeyError("validate", r.Key, err)
 		}
@@ -237,7 +247,7 @@ func (s *Store) commitLocked(ctx context.Context, m *driver.Commit) error {
 	if len(m.Writes) == 0 {
 		return nil
 	}
-	_, err := s.write(ctx, m.Writes)
+	_, err := s.write(ctx, k, m.Writes)
 	return err
 }
 
@@ -352,10 +362,11 @@ func (s *Store) due(ctx context.Context, now int64, limit int) (keys [][]byte, e
 // expire drops one expiry, and the row if its time has come.
 func (s *Store) expire(ctx context.Context, expiry []byte, now int64) (bool, error) {
 	key := expiry[overheadBytes:]
-	if err := s.locks.lock(ctx, s.locks.of(key)); err != nil {
+	hash := s.locks.hash(key)
+	if err := s.locks.lock(ctx, of(hash)); err != nil {
 		return false, err
 	}
-	defer s.locks.unlock(s.locks.of(key))
+	defer s.locks.unlock(of(hash))
 	var b engine.Batch
 	var change delta
 	b.Delete(expiry)
@@ -373,9 +384,9 @@ func (s *Store) expire(ctx context.Context, expiry []byte, now int64) (bool, err
 	case !errors.Is(err, engine.ErrNotFound):
 		return false, err
 	}
-	s.known.forget(s.known.hash(key))
+	s.known.forget(hash)
 	err = s.engine.Apply(ctx, &b, s.options.Durability)
-	s.known.forget(s.known.hash(key))
+	s.known.forget(hash)
 	if err != nil {
 		return false, outcome(err)
 	}

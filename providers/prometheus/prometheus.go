@@ -14,15 +14,28 @@ import (
 //go:embed alerts.yml
 var Alerts string
 
+// Source is what has metrics: a *providers.Provider, a store of package protocol.
+type Source interface {
+	Metrics() providers.Metrics
+}
+
 // Collector collects the metrics of providers. Each metric has the labels provider and
 // backend.
 type Collector struct {
-	providers func() []*providers.Provider
+	sources func() []Source
 }
 
-// New returns a collector of the providers that list returns at each collection; it is
-// to be registered with a prometheus.Registerer. Names must differ.
-func New(list func() []*providers.Provider) *Collector { return &Collector{list} }
+// New returns a collector of the sources that list returns at each collection; it is to
+// be registered with a prometheus.Registerer. Names must differ.
+func New[S Source](list func() []S) *Collector {
+	return &Collector{func() []Source {
+		var all []Source
+		for _, s := range list() {
+			all = append(all, s)
+		}
+		return all
+	}}
+}
 
 var labels = []string{"provider", "backend"}
 
@@ -76,8 +89,8 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
-	for _, p := range c.providers() {
-		m := p.Metrics()
+	for _, s := range c.sources() {
+		m := s.Metrics()
 		for _, of := range metrics {
 			out <- prometheus.MustNewConstMetric(of.desc, of.kind, of.value(&m), m.Provider, m.Backend)
 		}

@@ -8,9 +8,6 @@ import (
 	"github.com/orbit-persistence/orbit/providers/internal/objects"
 )
 
-// Dial is how a store reaches its service.
-var Dial = objects.Dial
-
 // SDK returns the client that a store would have.
 func SDK(ctx context.Context, c Config) (*s3.Client, error) {
 	transport, err := objects.Dial(c.CACert, c.ConnectionTimeout)

@@ -6,15 +6,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,37 +28,9 @@ import (
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/config"
 	"github.com/orbit-persistence/orbit/providers/driver"
+	"github.com/orbit-persistence/orbit/providers/internal/objects/objectstest"
 	"github.com/orbit-persistence/orbit/providers/s3"
 )
-
-// works puts, gets, lists and deletes.
-func works(t *testing.T, s driver.Store) {
-	t.Helper()
-	k := []byte("k")
-	at, err := s.Put(t.Context(), k, []byte("v"), driver.PutOptions{IfAbsent: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if at, err = s.Put(t.Context(), k, []byte("w"), driver.PutOptions{IfRevision: at}); err != nil {
-		t.Fatal(err)
-	}
-	has := 0
-	for e, err := range s.List(t.Context(), driver.ListOptions{Prefix: k}) {
-		if err != nil || string(e.Key) != "k" || string(e.Value) != "w" || e.Revision != at {
-			t.Fatalf("list: %q = %q at %s, want %s; %v", e.Key, e.Value, e.Revision, at, err)
-		}
-		has++
-	}
-	if err := s.Ping(t.Context()); err != nil || has != 1 {
-		t.Fatalf("list shows %d; ping: %v", has, err)
-	}
-	if err := s.Delete(t.Context(), k, driver.DeleteOptions{IfRevision: at}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Get(t.Context(), k); !errors.Is(err, driver.ErrNotFound) {
-		t.Fatalf("get what was deleted: %v", err)
-	}
-}
 
 // fails opens a store and wants a kind of error, whose text holds some words and no
 // secret.
@@ -135,7 +104,7 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	works(t, s)
+	objectstest.Works(t, s)
 	c.CACert = ""
 	fails(t, c, driver.ErrInvalid, "ca_cert", "unknown authority")
 	c.CACert = certificate.Key
@@ -156,7 +125,7 @@ func TestPrefix(t *testing.T) {
 		}
 		defer s.Close()
 		if prefix != "" {
-			works(t, s)
+			objectstest.Works(t, s)
 			if _, err := s.Put(t.Context(), []byte("k"), []byte(prefix), driver.PutOptions{}); err != nil {
 				t.Fatal(err)
 			}
@@ -231,43 +200,15 @@ func TestTimeouts(t *testing.T) {
 // instead.
 func recorder(t *testing.T, to, authority string, see func(r *http.Request) (answer int)) *httptest.Server {
 	t.Helper()
-	target, err := url.Parse(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := httputil.NewSingleHostReverseProxy(target)
-	transport, err := s3.Dial(authority, time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy.Transport = transport
-	t.Cleanup(transport.CloseIdleConnections)
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if answer := see(r); answer != 0 {
+	return objectstest.Recorder(t, to, authority, func(w http.ResponseWriter, r *http.Request) bool {
+		answer := see(r)
+		if answer != 0 {
 			_, _ = io.Copy(io.Discard, r.Body)
 			w.WriteHeader(answer)
 			fmt.Fprint(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>ConditionalRequestConflict</Code><Message>once more</Message></Error>`)
-			return
 		}
-		proxy.ServeHTTP(w, r)
+		return answer != 0
 	})
-	s := httptest.NewUnstartedServer(handler)
-	if target.Scheme == "https" {
-		s.StartTLS()
-	} else {
-		s.Start()
-	}
-	t.Cleanup(s.Close)
-	return s
-}
-
-// caFile writes the certificate of a test's server to a file.
-func caFile(t *testing.T, s *httptest.Server) string {
-	path := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // TestEncryption: the headers are seen on the wire, and MinIO, which has keys here,
@@ -284,7 +225,7 @@ func TestEncryption(t *testing.T) {
 		return 0
 	})
 	base := at("")
-	base.Endpoint, base.EnableSSL, base.CACert = proxy.URL, true, caFile(t, proxy)
+	base.Endpoint, base.EnableSSL, base.CACert = proxy.URL, true, objectstest.Authority(t, proxy)
 	client, err := s3.SDK(t.Context(), base)
 	if err != nil {
 		t.Fatal(err)
@@ -317,7 +258,7 @@ func TestEncryption(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			works(t, s)
+			objectstest.Works(t, s)
 			if _, err := s.Put(t.Context(), []byte("stays"), []byte("v"), driver.PutOptions{}); err != nil {
 				t.Fatal(err)
 			}
@@ -376,7 +317,7 @@ func TestSessionToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	works(t, s)
+	objectstest.Works(t, s)
 }
 
 // TestConditionsLost: a proxy that takes the conditions away is found at opening.
@@ -404,7 +345,7 @@ func TestConditionsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	works(t, s)
+	objectstest.Works(t, s)
 	out, err := sdk(server.Address).ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: aws.String(bucket), Prefix: aws.String("deletes/")})
 	if err != nil || len(out.Contents) != 1 || *out.Contents[0].Size != 16 {
 		t.Errorf("want one tombstone: %+v, %v", out.Contents, err)
@@ -432,15 +373,12 @@ func resign(t *testing.T, r *http.Request, without string) {
 func TestNotThere(t *testing.T) {
 	server := start(t)
 	var astray atomic.Bool
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	proxy := objectstest.Recorder(t, "http://"+server.Address, "", func(w http.ResponseWriter, r *http.Request) bool {
 		if astray.Load() {
 			http.NotFound(w, r)
-			return
 		}
-		target := &url.URL{Scheme: "http", Host: server.Address}
-		httputil.NewSingleHostReverseProxy(target).ServeHTTP(w, r)
-	}))
-	defer proxy.Close()
+		return astray.Load()
+	})
 	s, err := open(t.Context(), proxy.Listener.Addr().String(), "p")
 	if err != nil {
 		t.Fatal(err)
@@ -506,8 +444,8 @@ func TestVersions(t *testing.T) {
 	if v := s.Capabilities().Version; !strings.Contains(v, "versions kept") {
 		t.Errorf("version %q", v)
 	}
-	works(t, s)
-	works(t, s)
+	objectstest.Works(t, s)
+	objectstest.Works(t, s)
 	var shown []string
 	for i := range 2 {
 		if _, err := s.Put(t.Context(), []byte("stays"), []byte{byte(i)}, driver.PutOptions{}); err != nil {
@@ -532,7 +470,7 @@ func TestVersions(t *testing.T) {
 	if err != nil || len(out.Versions) != 2 || len(out.DeleteMarkers) != 0 {
 		t.Errorf("after compaction: %d versions, %d markers, %v; want the two of one key", len(out.Versions), len(out.DeleteMarkers), err)
 	}
-	works(t, s)
+	objectstest.Works(t, s)
 }
 
 // TestChain: without keys the SDK's default chain is asked: the environment, a web
@@ -556,7 +494,7 @@ func TestChain(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		works(t, s)
+		objectstest.Works(t, s)
 	}
 	t.Run("environment", func(t *testing.T) {
 		clean(t)

@@ -128,13 +128,7 @@ type Metadata = objects.Metadata
 // Describe returns what the service tells of a key's object. The store is one that this
 // package has opened, as Provider.Driver returns it; any other is ErrUnsupported.
 func Describe(ctx context.Context, store driver.Store, key []byte) (Metadata, error) {
-	d, ok := store.(interface {
-		Describe(ctx context.Context, key []byte) (Metadata, error)
-	})
-	if !ok {
-		return Metadata{}, fmt.Errorf("describe: %w: %s has no objects", driver.ErrUnsupported, store.Capabilities().Backend)
-	}
-	return d.Describe(ctx, key)
+	return objects.Describe(ctx, store, key)
 }
 
 // newClient returns the SDK's client. It repeats nothing and logs nothing.

@@ -60,7 +60,11 @@ func start(t testing.TB) *servers.S3 {
 	return s
 }
 
-func TestConformance(t *testing.T)  { objectstest.Conformance(t, start(t).Address, open) }
-func TestMidOperation(t *testing.T) { objectstest.MidOperation(t, start(t).Address, open) }
-func TestHistories(t *testing.T)    { objectstest.Histories(t, start(t).Address, open) }
-func TestProcesses(t *testing.T)    { objectstest.Processes(t, start(t).Address, open) }
+func service(t testing.TB) objectstest.Service {
+	return objectstest.Service{Server: "versitygw v1.8.0", Address: start(t).Address, Open: open}
+}
+
+func TestConformance(t *testing.T)  { objectstest.Conformance(t, service(t)) }
+func TestMidOperation(t *testing.T) { objectstest.MidOperation(t, service(t)) }
+func TestHistories(t *testing.T)    { objectstest.Histories(t, service(t)) }
+func TestProcesses(t *testing.T)    { objectstest.Processes(t, service(t)) }

@@ -103,8 +103,8 @@ func seed(source string, of []Mutant) (string, error) {
 
 // Build builds the program with every mutant, and all sites that can be switched
 // off, from the module's source at root, and beside it, for the mode Tests, the
-// tests of the log and of the copy-on-write B+tree. Everything it needs lies in dir, an
-// empty directory; it returns the program's path.
+// tests of the log and of the engines. Everything it needs lies in dir, an empty
+// directory; it returns the program's path.
 func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) {
 	files, err := mutated(root, append(slices.Clone(all), siteMutants...))
 	if err != nil {
@@ -123,6 +123,8 @@ func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) 
 		{"build", "-overlay", list, "-o", program, "./torture/mutants/program"},
 		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("example"), "./engine/wal"},
 		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("cowbtree"), "./engine/cowbtree"},
+		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("flash"), "./engine/flash"},
+		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("lsm"), "./engine/lsm"},
 	} {
 		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Dir = root

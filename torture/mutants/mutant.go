@@ -40,7 +40,7 @@ type Mutant struct {
 // All returns every mutant.
 func All() []Mutant {
 	var all []Mutant
-	for _, of := range [][]Mutant{exampleMutants, walMutants, cowbtreeMutants, cowbtreeMoreMutants, harnessMutants} {
+	for _, of := range [][]Mutant{exampleMutants, walMutants, cowbtreeMutants, cowbtreeMoreMutants, lsmMutants, flashMutants, harnessMutants} {
 		all = append(all, of...)
 	}
 	return all

@@ -78,7 +78,7 @@ type outcome struct {
 }
 
 // Tests is the mode that runs the tests of the package that the mutant is in, wal or
-// cowbtree: some defects show only where several goroutines, or sinks, meet in a way
+// an engine: some defects show only where several goroutines, or sinks, meet in a way
 // that a mode rarely makes.
 const Tests = "tests"
 
@@ -86,19 +86,28 @@ const Tests = "tests"
 func testsSuffix(engine string) string { return "." + engine + ".test" }
 
 // engineOf is the engine that shows a mutant or a site: the example, which stands on
-// the log, unless it is one of the copy-on-write B+tree.
+// the log, unless it is one of another engine.
 func engineOf(on string) string {
-	if strings.HasPrefix(on, "cowbtree/") || strings.Contains(on, "/engine/cowbtree.") {
-		return "cowbtree"
+	for _, name := range []string{"cowbtree", "lsm", "flash"} {
+		if strings.HasPrefix(on, name+"/") || strings.Contains(on, "/engine/"+name+".") {
+			return name
+		}
 	}
 	return "example"
 }
 
 // tests runs the test program with some mutants on.
 func (r *runner) tests(ctx context.Context, on string, env ...string) (outcome, error) {
-	cmd := exec.CommandContext(ctx, r.program+testsSuffix(engineOf(on)), "-test.failfast", "-test.timeout=40s") // below perMutant: what hangs is found
+	args := []string{"-test.failfast", "-test.timeout=40s"} // below perMutant: what hangs is found
+	if engineOf(on) == "flash" {
+		args = append(args, "-test.skip=Conformance") // which takes as long, and finds nothing that others do not
+	}
+	cmd := exec.CommandContext(ctx, r.program+testsSuffix(engineOf(on)), args...)
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), append(env, "ORBIT_MUTANT="+on)...)
+	if engineOf(on) == "lsm" {
+		cmd.Env = append(cmd.Env, "ORBIT_TEST_OPERATIONS=1000") // or its longest would take more
+	}
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
@@ -307,14 +316,14 @@ func (r *runner) baseline(ctx context.Context, modes []string) (sound, failed, i
 func (r *runner) unmutated(ctx context.Context, mode string) (fails, does string, err error) {
 	for n, work := range r.efforts(mode) {
 		seed := r.seed + uint64(n)
-		for _, on := range []string{"", noMutant} {
+		for _, on := range noMutants {
 			o, err := r.mode(ctx, mode, on, seed, work)
 			switch {
 			case err != nil:
 				return "", "", err
 			case o.how != "":
 				return fmt.Sprintf("%s of %s fails without a mutant, and judges none: seed %d, work %d: %s", mode, engineOf(on), seed, work, o.how), "", nil
-			case o.idle != "" && on == "": // the B+tree need not have what a mode is about
+			case o.idle != "" && on == "": // the others need not have what a mode is about
 				return "", fmt.Sprintf("%s judges no mutant: %s", mode, o.idle), nil
 			}
 		}
@@ -322,14 +331,14 @@ func (r *runner) unmutated(ctx context.Context, mode string) (fails, does string
 	return "", "", nil
 }
 
-// noMutant is the name of none, under which the copy-on-write B+tree runs.
-const noMutant = "cowbtree/"
+// noMutants are names of none, under which each of the engines runs.
+var noMutants = []string{"", "cowbtree/", "lsm/", "flash/"}
 
 // sites finds the sites that the modes meet.
 func (r *runner) sites(ctx context.Context, modes []string) ([]string, error) {
 	list := filepath.Join(r.dir, "sites")
 	for _, mode := range modes {
-		for _, on := range []string{"", noMutant} {
+		for _, on := range noMutants {
 			o, err := r.mode(ctx, mode, on, r.seed, r.efforts(mode)[0], "ORBIT_SITES="+list)
 			if err != nil {
 				return nil, err

@@ -40,8 +40,13 @@ func All() []mutants.Mutant {
 	return slices.Concat(
 		core(),
 		backups(),
+		composites(),
+		etcd(),
 		migrating(),
+		objects(),
 		opening(),
+		protocols(),
+		tables(),
 	)
 }
 
@@ -52,14 +57,14 @@ func core() []mutants.Mutant {
 		{
 			Name: "intent/reads-not-validated", Class: mutants.Isolation, File: intentCommit, Modes: intentTests,
 			Breaks: "a commit does not look again at what was only read",
-			Old:    "		if !reads(now, r.Revision) {\n",
-			New:    "		if !MUTANT && !reads(now, r.Revision) {\n",
+			Old:    "		if !shows(now, r.Revision) {\n",
+			New:    "		if !MUTANT && !shows(now, r.Revision) {\n",
 		},
 		{
 			Name: "intent/written-reads-not-validated", Class: mutants.Isolation, File: intentCommit, Modes: intentTests,
 			Breaks: "an intent takes the place of another value than the one that was read",
-			Old:    "		if wasRead && !reads(now, want) {\n",
-			New:    "		if !MUTANT && wasRead && !reads(now, want) {\n",
+			Old:    "		if wasRead && !shows(now, want) {\n",
+			New:    "		if !MUTANT && wasRead && !shows(now, want) {\n",
 		},
 		{
 			Name: "intent/reader-passes-an-intent", Class: mutants.Isolation, File: intentResolve, Modes: intentTests,
@@ -134,6 +139,12 @@ func core() []mutants.Mutant {
 			New:    "	copied.data = PICK(copied.data, bytes.Clone(copied.data))\n",
 		},
 		{
+			Name: "intent/settles-the-callers-keys", Class: mutants.Isolation, File: intentCommit, Modes: intentTests,
+			Breaks: "what is settled after a commit are the keys that the caller's memory has by then",
+			Old:    "		t.record.keys = append(t.record.keys, bytes.Clone(t.commit.Writes[i].Key))\n",
+			New:    "		t.record.keys = append(t.record.keys, PICK(t.commit.Writes[i].Key, bytes.Clone(t.commit.Writes[i].Key)))\n",
+		},
+		{
 			Name: "intent/sweep-too-early", Class: mutants.Ordering, File: intentResolve, Modes: intentTests,
 			Breaks: "Sweep removes records without settling what they name",
 			Old:    "		if err := s.settleAll(ctx, t, r.keys, as); err != nil {\n",
@@ -150,8 +161,8 @@ func core() []mutants.Mutant {
 		{
 			Name: "local/ranges-not-locked", Class: mutants.Isolation, File: localWrite, Modes: localTests,
 			Breaks: "a commit that has read a range does not keep others from it",
-			Old:    "			locked[i] = true\n		}\n	}\n	for {\n",
-			New:    "			locked[i] = locked[i] || !MUTANT\n		}\n	}\n	for {\n",
+			Old:    "		for i := range stripes {\n",
+			New:    "		for i := range PICK(0, stripes) {\n",
 		},
 		{
 			Name: "local/note-past-a-write", Class: mutants.Isolation, File: "providers/local/known.go", Modes: localTests,
@@ -204,14 +215,14 @@ func core() []mutants.Mutant {
 		{
 			Name: "local/condition-without-the-lock", Class: mutants.Isolation, File: localWrite, Modes: localTests,
 			Breaks: "keys of one write are not kept from others",
-			Old:    "		if err := s.locks.lock(ctx, s.locks.of(w.Key)); err != nil {\n			return 0, err\n		}\n		revision, err = s.oneLocked(ctx, w, absent, at)\n		s.locks.unlock(s.locks.of(w.Key))\n",
-			New:    "		if MUTANT {} else if err := s.locks.lock(ctx, s.locks.of(w.Key)); err != nil {\n			return 0, err\n		}\n		revision, err = s.oneLocked(ctx, w, absent, at)\n		if !MUTANT { s.locks.unlock(s.locks.of(w.Key)) }\n",
+			Old:    "		if err := s.locks.lock(ctx, of(hash)); err != nil {\n			return 0, err\n		}\n		revision, err = s.oneLocked(ctx, k, absent, at)\n		s.locks.unlock(of(hash))\n",
+			New:    "		if MUTANT {} else if err := s.locks.lock(ctx, of(hash)); err != nil {\n			return 0, err\n		}\n		revision, err = s.oneLocked(ctx, k, absent, at)\n		if !MUTANT { s.locks.unlock(of(hash)) }\n",
 		},
 		{
 			Name: "local/lost-lock-on-cancel", Class: mutants.Errors, File: "providers/local/lock.go", Modes: localTests,
 			Breaks: "who gives up waiting for many keys keeps those that it has",
-			Old:    "				if s[j] {\n",
-			New:    "				if s[j] && !MUTANT {\n",
+			Old:    "			l.unlockSet(&taken)\n",
+			New:    "			if !MUTANT { l.unlockSet(&taken) }\n",
 		},
 		{
 			Name: "memory/limit-not-kept", Class: mutants.Errors, File: localLimits, Modes: memoryTests,

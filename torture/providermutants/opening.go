@@ -61,25 +61,25 @@ func opening() []mutants.Mutant {
 			New:    "Evict: !MUTANT && b.WhenFull == config.Evict}",
 		},
 		{
-			Name: "lsmtree/levels-dropped", Class: mutants.Errors, File: lsmProvider, Modes: allTests,
+			Name: "all/lsmtree-levels-dropped", Class: mutants.Errors, File: lsmProvider, Modes: allTests,
 			Breaks: "max_levels does nothing",
 			Old:    "Levels: c.MaxLevels,",
 			New:    "Levels: PICK(0, c.MaxLevels),",
 		},
 		{
-			Name: "lsmtree/compression-mixed-up", Class: mutants.Errors, File: lsmProvider, Modes: allTests,
+			Name: "all/lsmtree-compression-mixed-up", Class: mutants.Errors, File: lsmProvider, Modes: allTests,
 			Breaks: "zstd is LZ4",
 			Old:    "		o.Compression = lsm.Zstd\n",
 			New:    "		o.Compression = PICK(lsm.LZ4, lsm.Zstd)\n",
 		},
 		{
-			Name: "cowbtree/names-not-hidden", Class: mutants.Errors, File: cowProvider, Modes: allTests,
+			Name: "all/cowbtree-names-not-hidden", Class: mutants.Errors, File: cowProvider, Modes: allTests,
 			Breaks: "named snapshots are declared where they are switched off",
 			Old:    "NoNamedSnapshots: !c.EnableSnapshots})",
 			New:    "NoNamedSnapshots: !MUTANT && !c.EnableSnapshots})",
 		},
 		{
-			Name: "pebble/compression-mixed-up", Class: mutants.Errors, File: pebbleProvider, Modes: allTests,
+			Name: "all/pebble-compression-mixed-up", Class: mutants.Errors, File: pebbleProvider, Modes: allTests,
 			Breaks: "none is Snappy",
 			Old:    "		o.Compression = pebbledb.NoCompression\n",
 			New:    "		o.Compression = PICK(pebbledb.Snappy, pebbledb.NoCompression)\n",
@@ -91,7 +91,7 @@ func opening() []mutants.Mutant {
 			New:    "	for _, parent := range PICK(nil, parents) {\n",
 		},
 		{
-			Name: "local/snapshot-of-now", Class: mutants.Isolation, File: localStore, Modes: []string{"providers/cowbtree"},
+			Name: "local/snapshot-of-now", Class: mutants.Isolation, File: localStore, Modes: allTests,
 			Breaks: "a named snapshot shows what is there now",
 			Old:    "	snap, err := n.names.OpenSnapshot(name)\n",
 			New:    "	snap, err := n.names.OpenSnapshot(name); if MUTANT && err == nil { snap.Close(); snap, err = n.of.engine.Snapshot() }\n",

@@ -167,6 +167,90 @@ func TestOldTombstones(t *testing.T) {
 	}
 }
 
+// TestTombstoneIsTaken: of two who want a deleted key to be absent one is told that it is
+// not, also where the other comes between its look and its put.
+func TestTombstoneIsTaken(t *testing.T) {
+	f := &fake{ignoresDelete: true}
+	s, k := open(t, f), []byte("k")
+	defer s.Close()
+	at, err := s.Put(t.Context(), k, []byte("v"), driver.PutOptions{})
+	if err == nil {
+		err = s.Delete(t.Context(), k, driver.DeleteOptions{IfRevision: at})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	puts := 0
+	f.before = func(op, _ string) error {
+		if op != "put" {
+			return nil
+		}
+		if puts++; puts == 2 { // the one over the tombstone
+			f.before = nil
+			if _, err := s.Put(t.Context(), k, []byte("other"), driver.PutOptions{IfAbsent: true}); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	}
+	if _, err := s.Put(t.Context(), k, []byte("mine"), driver.PutOptions{IfAbsent: true}); !errors.Is(err, driver.ErrConflict) {
+		t.Errorf("put over what another has put: %v", err)
+	}
+	if e, err := s.Get(t.Context(), k); err != nil || string(e.Value) != "other" {
+		t.Errorf("%q, %v", e.Value, err)
+	}
+}
+
+// TestPages: a list of many pages shows each key once, with tombstones between them.
+func TestPages(t *testing.T) {
+	f := &fake{ignoresDelete: true}
+	s := open(t, f)
+	defer s.Close()
+	const keys = 2500
+	for i := range keys {
+		at, err := s.Put(t.Context(), fmt.Appendf(nil, "%05d", i), nil, driver.PutOptions{})
+		if err == nil && i%3 == 0 {
+			err = s.Delete(t.Context(), fmt.Appendf(nil, "%05d", i), driver.DeleteOptions{IfRevision: at})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, limit := range []int{0, 1, 1500} {
+		i, n := 0, 0
+		for e, err := range s.List(t.Context(), driver.ListOptions{KeysOnly: true, Limit: limit}) {
+			if i%3 == 0 {
+				i++
+			}
+			if want := fmt.Sprintf("%05d", i); err != nil || string(e.Key) != want {
+				t.Fatalf("limit %d: %q, %v; want %s", limit, e.Key, err, want)
+			}
+			i++
+			n++
+		}
+		if want := keys * 2 / 3; limit == 0 && n != want || limit > 0 && n != limit {
+			t.Errorf("limit %d: %d keys", limit, n)
+		}
+	}
+}
+
+// TestForeignRevision: a revision of another kind of store is a condition that does not
+// hold, and not none.
+func TestForeignRevision(t *testing.T) {
+	s, k := open(t, &fake{}), []byte("k")
+	defer s.Close()
+	if _, err := s.Put(t.Context(), k, nil, driver.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	at := driver.NumberRevision(1)
+	if _, err := s.Put(t.Context(), k, nil, driver.PutOptions{IfRevision: at}); !errors.Is(err, driver.ErrConflict) {
+		t.Errorf("put: %v", err)
+	}
+	if err := s.Delete(t.Context(), k, driver.DeleteOptions{IfRevision: at}); !errors.Is(err, driver.ErrConflict) {
+		t.Errorf("delete: %v", err)
+	}
+}
+
 // TestUnordered: a service that does not list in order is told.
 func TestUnordered(t *testing.T) {
 	f := &fake{}

@@ -20,6 +20,7 @@ func (s *Store) probe(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("put a first object: %w", err)
 	}
+	s.tagged = first.Tag() != ""
 	defer func() { err = errors.Join(err, s.removeProbe(ctx, name)) }()
 	if err := refused(put(Condition{Absent: true})); err != nil {
 		return fmt.Errorf("put if absent, what is there: %w", err)

@@ -43,6 +43,8 @@ type Store struct {
 	// tombstones: a delete under a condition puts a tombstone. kept: so does every
 	// other one, as the service would not let a name that it has removed be created.
 	tombstones, kept bool
+	// tagged: revisions are tags; else they are numbers.
+	tagged bool
 
 	mu     sync.Mutex // guards closed, and the growth of calls
 	closed bool
@@ -166,8 +168,20 @@ func (s *Store) Put(ctx context.Context, key, value []byte, o driver.PutOptions)
 	if err := s.caps.CheckPut(key, value, o); err != nil {
 		return driver.Revision{}, err
 	}
+	if err := s.checkRevision(o.IfRevision); err != nil {
+		return driver.Revision{}, driver.KeyError("put", key, err)
+	}
 	at, err := s.putValue(ctx, s.names.of(key), value, Condition{Absent: o.IfAbsent, At: o.IfRevision})
 	return at, driver.KeyError("put", key, err)
+}
+
+// checkRevision refuses a revision that this store cannot have given: sent to the
+// service it would be no condition at all.
+func (s *Store) checkRevision(at driver.Revision) error {
+	if !at.IsZero() && (at.Tag() != "") != s.tagged {
+		return fmt.Errorf("%w: revision %s is not of this store", driver.ErrConflict, at)
+	}
+	return nil
 }
 
 func (s *Store) putValue(ctx context.Context, name string, value []byte, c Condition) (driver.Revision, error) {
@@ -212,6 +226,9 @@ func (s *Store) Delete(ctx context.Context, key []byte, o driver.DeleteOptions) 
 	defer s.calls.Done()
 	if err := s.caps.CheckDelete(key, o); err != nil {
 		return err
+	}
+	if err := s.checkRevision(o.IfRevision); err != nil {
+		return driver.KeyError("delete", key, err)
 	}
 	name := s.names.of(key)
 	var err error
@@ -311,4 +328,16 @@ func (s *Store) Describe(ctx context.Context, key []byte) (m Metadata, err error
 		return Metadata{}, driver.KeyError("describe", key, err)
 	}
 	return m, nil
+}
+
+// Describe is Store.Describe of a store that Open has returned; any other is
+// ErrUnsupported.
+func Describe(ctx context.Context, store driver.Store, key []byte) (Metadata, error) {
+	d, ok := store.(interface {
+		Describe(ctx context.Context, key []byte) (Metadata, error)
+	})
+	if !ok {
+		return Metadata{}, fmt.Errorf("describe: %w: %s has no objects", driver.ErrUnsupported, store.Capabilities().Backend)
+	}
+	return d.Describe(ctx, key)
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -153,4 +154,14 @@ func ReadAll(body io.Reader, length int64) ([]byte, error) {
 		err = fmt.Errorf("%w: an object of more than %d bytes", driver.ErrCorrupt, MaxObjectBytes)
 	}
 	return data, err
+}
+
+// WithoutURL returns an error of the wire without the URL of the request, in which a
+// signature may stand.
+func WithoutURL(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return fmt.Errorf("%s: %w", of.Op, of.Err)
+	}
+	return err
 }

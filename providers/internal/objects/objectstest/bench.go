@@ -5,10 +5,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/orbit-persistence/orbit/providers"
+	"github.com/orbit-persistence/orbit/providers/internal/objects"
 )
 
 // Bare is the client library alone, doing what a provider is measured doing.
@@ -32,6 +36,23 @@ func BareS3(client *s3.Client, bucket string) Bare {
 			defer out.Body.Close()
 			return io.ReadAll(out.Body)
 		},
+	}
+}
+
+// CreateS3Bucket makes a bucket at a server with TLS.
+func CreateS3Bucket(t testing.TB, endpoint, authority, id, secret, bucket string) {
+	t.Helper()
+	transport, err := objects.Dial(authority, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer transport.CloseIdleConnections()
+	client := s3.New(s3.Options{
+		BaseEndpoint: &endpoint, Region: "us-east-1", UsePathStyle: true, HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
+	})
+	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -23,6 +23,17 @@ import (
 // with a prefix.
 type Opener func(ctx context.Context, address, prefix string) (driver.Store, error)
 
+// Service is a service under test.
+type Service struct {
+	// Server names it, with its version; Emulator says that it is not the service
+	// itself.
+	Server   string
+	Emulator bool
+	// Address is where it listens, and Open opens a store there.
+	Address string
+	Open    Opener
+}
+
 // place makes a prefix of the name of a directory.
 func place(dir string) string {
 	sum := sha256.Sum256([]byte(dir))
@@ -30,14 +41,14 @@ func place(dir string) string {
 }
 
 // Conformance runs the suite over the store as it is, and with transactions above it.
-func Conformance(t *testing.T, address string, open Opener) {
+func Conformance(t *testing.T, of Service) {
 	for name, wrap := range map[string]func(driver.Store) driver.Store{
 		"plain":        func(s driver.Store) driver.Store { return s },
 		"transactions": func(s driver.Store) driver.Store { return intent.Wrap(s, intent.Options{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			drivertest.Run(t, drivertest.Target{Name: name, Operations: 200, Open: func(ctx context.Context, dir string) (driver.Store, error) {
-				s, err := open(ctx, address, place(dir))
+			drivertest.Run(t, drivertest.Target{Name: name, Server: of.Server, Emulator: of.Emulator, Operations: 100, Open: func(ctx context.Context, dir string) (driver.Store, error) {
+				s, err := of.Open(ctx, of.Address, place(dir))
 				if err != nil {
 					return nil, err
 				}
@@ -65,7 +76,7 @@ func Main(m *testing.M, open Opener) {
 	}
 	// Toxiproxy leaves goroutines of connections that were cut while a fault was put on
 	// them.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
+	goleak.VerifyTestMain(runner{m}, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
 }
 
 const (
@@ -77,9 +88,9 @@ var accounts = [2][]byte{[]byte("account/1"), []byte("account/2")}
 
 // Processes moves money in several processes at once, each as transactions of its own
 // provider: nothing is lost.
-func Processes(t *testing.T, address string, open Opener) {
+func Processes(t *testing.T, of Service) {
 	prefix := place(t.TempDir())
-	store, err := open(t.Context(), address, prefix)
+	store, err := of.Open(t.Context(), of.Address, prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +108,7 @@ func Processes(t *testing.T, address string, open Opener) {
 	ended := make(chan error, processes)
 	for range processes {
 		cmd := exec.CommandContext(t.Context(), program)
-		cmd.Env = append(os.Environ(), childAddress+"="+address, childPrefix+"="+prefix)
+		cmd.Env = append(os.Environ(), childAddress+"="+of.Address, childPrefix+"="+prefix)
 		go func() {
 			out, err := cmd.CombinedOutput()
 			if err != nil {

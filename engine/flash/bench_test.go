@@ -1,0 +1,429 @@
+package flash_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/flash"
+	"github.com/orbit-persistence/orbit/engine/vfs"
+)
+
+// The benchmarks of the figures that this engine is held to, beside the device's own limit
+// in the same run. FLASH_BENCH_DIR is where they work, FLASH_BENCH_KEYS how many keys are
+// in the larger ones.
+
+func benchDir(b *testing.B) string {
+	b.Helper()
+	parent := os.Getenv("FLASH_BENCH_DIR")
+	dir, err := os.MkdirTemp(parent, "flash-bench-*")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func benchKeys(standard int) int {
+	var n int
+	if _, err := fmt.Sscan(os.Getenv("FLASH_BENCH_KEYS"), &n); err == nil && n > 0 {
+		return n
+	}
+	return standard
+}
+
+// key16 is a key of 16 bytes, in no order.
+func key16(i int) []byte {
+	k := make([]byte, 16)
+	binary.BigEndian.PutUint64(k, uint64(i)*0x9e3779b97f4a7c15)
+	binary.BigEndian.PutUint64(k[8:], uint64(i))
+	return k
+}
+
+// noise makes bytes that do not compress.
+func noise(n int) []byte {
+	r := rand.NewChaCha8([32]byte{1})
+	v := make([]byte, n)
+	r.Read(v)
+	return v
+}
+
+// loadKeys puts n records in batches of 100.
+func loadKeys(b *testing.B, e engine.Engine, n, valueBytes int) {
+	b.Helper()
+	value := noise(valueBytes)
+	var batch engine.Batch
+	for i := range n {
+		binary.LittleEndian.PutUint64(value, uint64(i))
+		batch.Put(key16(i), value)
+		if batch.Count() == 100 || i == n-1 {
+			if err := e.Apply(context.Background(), &batch, engine.Buffered); err != nil {
+				b.Fatal(err)
+			}
+			batch.Reset()
+		}
+	}
+	if err := e.Sync(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func mustClose(b *testing.B, e engine.Engine) {
+	b.Helper()
+	if err := e.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkGetCached gets records that are all in the cache.
+func BenchmarkGetCached(b *testing.B) {
+	n := benchKeys(1_000_000)
+	e := open(b, benchDir(b), flash.Options{CacheBytes: int64(n) * 200, Compression: flash.NoCompression})
+	defer mustClose(b, e)
+	loadKeys(b, e, n, 100)
+	var dst []byte
+	for i := range n {
+		if _, err := e.Get(key16(i), dst[:0]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, zipf := range []bool{false, true} {
+		name := "uniform"
+		if zipf {
+			name = "zipf"
+		}
+		b.Run(name, func(b *testing.B) {
+			r := rand.New(rand.NewPCG(1, 1))
+			z := rand.NewZipf(r, 1.01, 1, uint64(n-1))
+			keys := make([][]byte, 1<<16)
+			for i := range keys {
+				k := r.IntN(n)
+				if zipf {
+					k = int(z.Uint64() * 0x9e3779b97f4a7c15 % uint64(n))
+				}
+				keys[i] = key16(k)
+			}
+			var took []time.Duration
+			for i := 0; b.Loop(); i++ {
+				begin := time.Now()
+				out, err := e.Get(keys[i&(1<<16-1)], dst[:0])
+				if i&7 == 0 {
+					took = append(took, time.Since(begin))
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+				dst = out
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2]), "p50-ns")
+		})
+	}
+}
+
+// device opens a file of the given size for direct I/O.
+func device(b *testing.B, dir string, bytes int64) vfs.File {
+	b.Helper()
+	name := filepath.Join(dir, "device")
+	f, err := vfs.OS().Open(name, vfs.Create)
+	if err != nil {
+		b.Fatal(err)
+	}
+	block := noise(1 << 20)
+	for at := int64(0); at < bytes; at += int64(len(block)) {
+		if _, err := f.WriteAt(block, at, vfs.Plain); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		b.Fatal(err)
+	}
+	if f, err = vfs.OS().Open(name, vfs.Direct); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { f.Close() })
+	return f
+}
+
+// BenchmarkGetUncached gets records that are not in a cache, by some clients, beside as
+// many who read 4 KiB of a file.
+func BenchmarkGetUncached(b *testing.B) {
+	dir := benchDir(b)
+	n := benchKeys(1_000_000)
+	e := open(b, filepath.Join(dir, "store"), flash.Options{CacheBytes: -1, Compression: flash.NoCompression})
+	defer mustClose(b, e)
+	loadKeys(b, e, n, 430)
+	f := device(b, dir, 512<<20)
+	for _, clients := range []int{1, 32} {
+		b.Run(fmt.Sprintf("device/clients=%d", clients), func(b *testing.B) {
+			many(b, clients, func(r *rand.Rand, buf []byte) error {
+				_, err := f.ReadAt(buf, r.Int64N(512<<20/4096)*4096)
+				return err
+			})
+		})
+		b.Run(fmt.Sprintf("get/clients=%d", clients), func(b *testing.B) {
+			before := e.Metrics().Other["reads"]
+			many(b, clients, func(r *rand.Rand, buf []byte) error {
+				_, err := e.Get(key16(r.IntN(n)), buf[:0])
+				return err
+			})
+			b.ReportMetric((e.Metrics().Other["reads"]-before)/float64(b.N), "reads/op")
+		})
+	}
+	b.Run("multi-get/keys=32", func(b *testing.B) {
+		r := rand.New(rand.NewPCG(1, 1))
+		keys := make([][]byte, 32)
+		for b.Loop() {
+			for i := range keys {
+				keys[i] = key16(r.IntN(n))
+			}
+			if err := e.MultiGet(keys, func(int, []byte, bool) {}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/32, "ns/key")
+	})
+}
+
+// many divides b.N calls among clients.
+func many(b *testing.B, clients int, call func(r *rand.Rand, buf []byte) error) {
+	var next atomic.Int64
+	var done sync.WaitGroup
+	b.ResetTimer()
+	for c := range clients {
+		done.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(c), 1))
+			buf := vfs.AlignedBuffer(4096, 4096)
+			for next.Add(1) <= int64(b.N) {
+				if err := call(r, buf); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	done.Wait()
+}
+
+// BenchmarkPut puts records of 430 bytes.
+func BenchmarkPut(b *testing.B) {
+	for _, order := range []string{"random", "ascending"} {
+		b.Run("buffered/"+order, func(b *testing.B) {
+			e := open(b, benchDir(b), flash.Options{CacheBytes: -1, Compression: flash.NoCompression})
+			defer mustClose(b, e)
+			value := noise(430)
+			var batch engine.Batch
+			i := 0
+			for b.Loop() {
+				batch.Reset()
+				k := key16(i)
+				if order == "ascending" {
+					binary.BigEndian.PutUint64(k, uint64(i))
+				}
+				batch.Put(k, value)
+				if err := e.Apply(context.Background(), &batch, engine.Buffered); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+		})
+	}
+	b.Run("device-flush", func(b *testing.B) {
+		f := device(b, benchDir(b), 64<<20)
+		buf := vfs.AlignedBuffer(4096, 4096)
+		i := int64(0)
+		for b.Loop() {
+			if _, err := f.WriteAt(buf, i%(16<<10)*4096, vfs.DSync); err != nil {
+				b.Fatal(err)
+			}
+			i++
+		}
+	})
+	for _, paths := range []int{1, 2} {
+		for _, clients := range []int{1, 16, 64} {
+			b.Run(fmt.Sprintf("flushed/paths=%d/clients=%d", paths, clients), func(b *testing.B) {
+				dir := benchDir(b)
+				o := flash.Options{CacheBytes: -1, Compression: flash.NoCompression, Timeout: time.Minute}
+				for i := range paths {
+					o.Paths = append(o.Paths, filepath.Join(dir, fmt.Sprint(i)))
+				}
+				e := open(b, dir, o)
+				defer mustClose(b, e)
+				loadKeys(b, e, 10_000, 430)
+				value := noise(430)
+				many(b, clients, func(r *rand.Rand, _ []byte) error {
+					var batch engine.Batch
+					batch.Put(key16(r.IntN(1<<30)), value)
+					return e.Apply(context.Background(), &batch, engine.Flushed)
+				})
+			})
+		}
+	}
+}
+
+// BenchmarkIngest16K puts incompressible values of 16 KiB, beside the device's sequential
+// writes.
+func BenchmarkIngest16K(b *testing.B) {
+	value := noise(16 << 10)
+	b.Run("device", func(b *testing.B) {
+		f := device(b, benchDir(b), 1<<30)
+		buf := vfs.AlignedBuffer(1<<20, 4096)
+		b.SetBytes(1 << 20)
+		i := int64(0)
+		for b.Loop() {
+			if _, err := f.WriteAt(buf, i%1024<<20, vfs.Plain); err != nil {
+				b.Fatal(err)
+			}
+			i++
+		}
+	})
+	for _, again := range []bool{false, true} {
+		name := "fresh"
+		if again {
+			name = "recycled"
+		}
+		b.Run(name, func(b *testing.B) {
+			e := open(b, benchDir(b), flash.Options{CacheBytes: -1})
+			defer mustClose(b, e)
+			b.SetBytes(16 << 10)
+			var batch engine.Batch
+			i := 0
+			for b.Loop() {
+				batch.Reset()
+				k := i
+				if again {
+					k = i % 4096
+				}
+				batch.Put(key16(k), value)
+				if err := e.Apply(context.Background(), &batch, engine.Buffered); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+			if err := e.Sync(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// BenchmarkIndex tells what the index takes for each key of 16 bytes, beside the key.
+func BenchmarkIndex(b *testing.B) {
+	n := benchKeys(1_000_000)
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		e := open(b, benchDir(b), flash.Options{CacheBytes: -1, Compression: flash.NoCompression})
+		loadKeys(b, e, n, 8)
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n)-16, "B/key-beyond")
+		mustClose(b, e)
+	}
+}
+
+// BenchmarkRecovery opens a store of that many records of 430 bytes whose process was
+// killed behind a tenth of them.
+func BenchmarkRecovery(b *testing.B) {
+	n := benchKeys(1_000_000)
+	dir := filepath.Join(benchDir(b), "store")
+	e := open(b, dir, flash.Options{CacheBytes: -1, Compression: flash.NoCompression})
+	loadKeys(b, e, n, 430)
+	mustClose(b, e)
+	e = open(b, dir, flash.Options{CacheBytes: -1, Compression: flash.NoCompression, CheckpointBytes: 1 << 40})
+	loadKeys(b, e, n/10, 430)
+	// A copy of the files is what a kill leaves.
+	killed := filepath.Join(benchDir(b), "killed")
+	if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
+		b.Fatal(err)
+	}
+	mustClose(b, e)
+	for b.Loop() {
+		e := open(b, killed, flash.Options{CacheBytes: -1, Compression: flash.NoCompression, CheckpointBytes: 1 << 40})
+		b.StopTimer()
+		if got := e.Metrics().Other["keys"]; int(got) != n {
+			b.Fatalf("%v keys of %d", got, n)
+		}
+		crash(b, e, killed, dir)
+		b.StartTimer()
+	}
+}
+
+// crash closes an engine, and puts the files back that it had changed.
+func crash(b *testing.B, e engine.Engine, dir, _ string) {
+	b.Helper()
+	// Nothing was written, so closing changes nothing but the lock.
+	mustClose(b, e)
+}
+
+// BenchmarkWriteAmplification overwrites records at random, and tells how many bytes go
+// to the device for each that is put; and how full the segments are.
+func BenchmarkWriteAmplification(b *testing.B) {
+	n := benchKeys(200_000)
+	// Small segments, so that the few that are kept beyond Fill do not count.
+	e := open(b, benchDir(b), flash.Options{CacheBytes: -1, Compression: flash.NoCompression, SegmentBytes: 1 << 20})
+	defer mustClose(b, e)
+	loadKeys(b, e, n, 430)
+	value := noise(430)
+	r := rand.New(rand.NewPCG(3, 3))
+	overwrite := func(count int) {
+		var batch engine.Batch
+		for range count {
+			batch.Reset()
+			batch.Put(key16(r.IntN(n)), value)
+			if err := e.Apply(context.Background(), &batch, engine.Buffered); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := e.Sync(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	overwrite(3 * n) // until it is as it stays
+	for b.Loop() {
+		before, wrote := e.Metrics(), ioWrites(b)
+		overwrite(3 * n)
+		after := e.Metrics()
+		put := float64(3 * n * (430 + 16))
+		b.ReportMetric(float64(ioWrites(b)-wrote)/put, "device-B/B")
+		b.ReportMetric((put+float64(after.BytesCompacted-before.BytesCompacted)+float64(after.BytesFlushed-before.BytesFlushed))/put, "logical-B/B")
+		b.ReportMetric(after.Other["fill"], "fill")
+	}
+}
+
+// ioWrites returns how many bytes this process has had written.
+func ioWrites(b *testing.B) (n int64) {
+	b.Helper()
+	data, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		return 0
+	}
+	for line := range slices.Values(splitLines(string(data))) {
+		if _, err := fmt.Sscanf(line, "write_bytes: %d", &n); err == nil {
+			return n
+		}
+	}
+	return 0
+}
+
+func splitLines(s string) (out []string) {
+	for i, j := 0, 0; j <= len(s); j++ {
+		if j == len(s) || s[j] == '\n' {
+			out = append(out, s[i:j])
+			i = j + 1
+		}
+	}
+	return out
+}

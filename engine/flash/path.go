@@ -1,0 +1,479 @@
+package flash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs"
+	"github.com/orbit-persistence/orbit/engine/wal"
+)
+
+// path is one directory that holds the store.
+type path struct {
+	index int
+	dir   string
+	// gate has room for as many reads as may be in flight.
+	gate     chan struct{}
+	inFlight atomic.Int64
+	// away: it does not count, and is not read from.
+	away atomic.Bool
+	// latency is about how long a read takes that is slower than 99 of 100, in ns.
+	latency atomic.Int64
+	// copied and total tell how far it is brought level.
+	copied, total atomic.Int64
+
+	mu    sync.Mutex
+	lock  io.Closer
+	cause error // why it is away
+}
+
+func newPath(index int, dir string, depth int) *path {
+	return &path{index: index, dir: dir, gate: make(chan struct{}, depth)}
+}
+
+func (p *path) segmentName(slot int) string { return filepath.Join(p.dir, wal.SlotName(slot)) }
+
+// begin begins a read, when fewer than IODepth are in flight.
+func (p *path) begin() {
+	p.inFlight.Add(1)
+	p.gate <- struct{}{}
+}
+
+func (p *path) end() {
+	<-p.gate
+	p.inFlight.Add(-1)
+}
+
+// leave notes that the store goes on without the path.
+func (p *path) leave(cause error) {
+	p.mu.Lock()
+	if !p.away.Load() {
+		p.cause = cause
+	}
+	p.mu.Unlock()
+	p.away.Store(true)
+}
+
+// acquire takes the lock of the directory.
+func (p *path) acquire(fsys vfs.FS) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lock != nil {
+		return nil
+	}
+	l, err := fsys.Lock(p.dir)
+	if err == nil {
+		p.lock = l
+	}
+	return err
+}
+
+// giveUp releases the lock. Of a path that went it may fail, and is gone all the same.
+func (p *path) giveUp() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.lock
+	p.lock = nil
+	if l == nil {
+		return nil
+	}
+	err := l.Close()
+	if p.away.Load() {
+		return nil
+	}
+	return err
+}
+
+// present returns the paths that count.
+func (e *Engine) present() []*path {
+	out := make([]*path, 0, len(e.paths))
+	for _, p := range e.paths {
+		if !p.away.Load() {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// bestPath returns the path that counts with the shortest queue; nil if there is none.
+func (e *Engine) bestPath() *path {
+	var best *path
+	var least int64
+	for _, p := range e.paths {
+		if p.away.Load() {
+			continue
+		}
+		if n := p.inFlight.Load(); best == nil || n < least {
+			best, least = p, n
+		}
+	}
+	return best
+}
+
+// losePath makes the store go on without a path, if there is another one.
+func (e *Engine) losePath(p *path, cause error) {
+	e.log.Lose(p.index, cause)
+}
+
+// answer is what a path had to say to a read.
+type answer struct {
+	path   *path
+	stored []byte
+	buffer *buffer
+	err    error
+}
+
+// readPaths reads what is stored at a location from the path with the shortest queue. If
+// that fails, or takes longer than reads there do, another one is asked too. What is not
+// as the index says is written again from a path that has it.
+func (e *Engine) readPaths(s *segment, at location, b *buffer) ([]byte, error) {
+	first := e.bestPath()
+	if first == nil {
+		return nil, fmt.Errorf("%w: no path can be read", engine.ErrReadOnly)
+	}
+	if len(e.paths) == 1 {
+		return e.readVerified(first, s, at, b)
+	}
+	if e.options.Inline {
+		return e.readInTurn(first, s, at, b)
+	}
+	return e.readHedged(first, s, at, b)
+}
+
+// readVerified reads what is stored at a location in one path.
+func (e *Engine) readVerified(p *path, s *segment, at location, b *buffer) ([]byte, error) {
+	stored, err := e.readFrom(p, s, int64(at.offset), at.bytes(), b)
+	if err != nil {
+		return nil, err
+	}
+	if err := verified(at, stored); err != nil {
+		return nil, vfs.NewError("read", p.segmentName(s.slot), int64(at.offset), err)
+	}
+	return stored, nil
+}
+
+// readInTurn asks one path after the other.
+func (e *Engine) readInTurn(first *path, s *segment, at location, b *buffer) ([]byte, error) {
+	var bad []answer
+	order := append([]*path{first}, slices.DeleteFunc(e.present(), func(p *path) bool { return p == first })...)
+	for _, p := range order {
+		stored, err := e.readVerified(p, s, at, b)
+		if err == nil {
+			e.mend(s, at, stored, bad)
+			return stored, nil
+		}
+		bad = append(bad, answer{path: p, err: err})
+	}
+	return nil, worst(bad)
+}
+
+// worst returns the error of a value that no path has: that it is damaged, if one says so.
+func worst(bad []answer) error {
+	for _, a := range bad {
+		if errors.Is(a.err, engine.ErrCorrupt) {
+			return a.err
+		}
+	}
+	return bad[0].err
+}
+
+const (
+	// hedgeLeast is the least time after which another path is asked too.
+	hedgeLeast = 2 * time.Millisecond
+)
+
+// readHedged asks a path, and another one when that takes long, or fails. A read that has
+// not come back at the deadline ends the path's part in the store; its buffer is never
+// used again.
+func (e *Engine) readHedged(first *path, s *segment, at location, b *buffer) ([]byte, error) {
+	order := append([]*path{first}, slices.DeleteFunc(e.present(), func(p *path) bool { return p == first })...)
+	answers := make(chan answer, len(order))
+	asked, open := 0, 0
+	began := make([]time.Time, len(order))
+	ask := func() {
+		p := order[asked]
+		began[asked] = time.Now()
+		asked++
+		open++
+		go func() {
+			own := takeBuffer(at.bytes() + 2*e.options.BlockBytes)
+			begin := time.Now()
+			stored, err := e.readVerified(p, s, at, own)
+			if err == nil {
+				p.note(time.Since(begin))
+			}
+			answers <- answer{p, stored, own, err}
+		}()
+	}
+	ask()
+	timer := time.NewTimer(first.patience())
+	defer timer.Stop()
+	timeout := e.options.Timeout * time.Duration(1+at.bytes()>>22) // for what a slow device does in that time
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	var bad []answer
+	for {
+		select {
+		case a := <-answers:
+			open--
+			if a.err == nil {
+				if len(b.data) < len(a.stored) {
+					b.data = vfs.AlignedBuffer(len(a.stored), memoryAlign)
+				}
+				stored := b.data[:copy(b.data, a.stored)]
+				a.buffer.giveBack()
+				e.mend(s, at, stored, bad)
+				return stored, nil
+			}
+			a.buffer.giveBack()
+			bad = append(bad, a)
+			if asked < len(order) {
+				ask()
+			} else if open == 0 {
+				return nil, worst(bad)
+			}
+		case <-timer.C:
+			if asked < len(order) {
+				e.counters.hedged.Add(1)
+				ask()
+			}
+		case <-deadline.C:
+			// Whoever was asked a deadline ago and has not answered is given up.
+			err := fmt.Errorf("read %s: no answer within %v", order[0].segmentName(s.slot), timeout)
+			e.losePath(order[0], err)
+			if asked < len(order) {
+				ask()
+				deadline.Reset(timeout)
+				continue
+			}
+			if left := timeout - time.Since(began[asked-1]); left > 0 && open > 0 {
+				deadline.Reset(left)
+				continue
+			}
+			return nil, err
+		}
+	}
+}
+
+// note takes a read into account: an estimate of the 99th percentile, which grows by 99
+// steps for a slow read and shrinks by one for a fast one.
+func (p *path) note(took time.Duration) {
+	const step = 64
+	now := p.latency.Load()
+	if int64(took) > now {
+		p.latency.Store(now + 99*(step+now>>12))
+	} else {
+		p.latency.Store(max(now-(step+now>>12), 0))
+	}
+}
+
+// patience is after what time another path is asked too.
+func (p *path) patience() time.Duration {
+	return max(time.Duration(p.latency.Load()), hedgeLeast)
+}
+
+// mend writes a value again in the paths where it was not as it should be.
+func (e *Engine) mend(s *segment, at location, stored []byte, bad []answer) {
+	for _, a := range bad {
+		if a.path.away.Load() {
+			continue
+		}
+		if err := e.repair(a.path, s, int64(at.offset), stored); err != nil {
+			e.losePath(a.path, errors.Join(a.err, err))
+		}
+	}
+}
+
+// repair writes bytes of a segment again in one path. The segment that is written to, and
+// one that goes, is left alone.
+func (e *Engine) repair(p *path, s *segment, off int64, good []byte) error {
+	e.mu.Lock()
+	current := s == e.current // what is appended there may share a block
+	e.mu.Unlock()
+	if current || e.log.Unwritten(s.number) {
+		return nil
+	}
+	s.filesMu.Lock()
+	defer s.filesMu.Unlock()
+	if s.closed {
+		return nil
+	}
+	f, err := e.fs.Open(p.segmentName(s.slot), 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(good, off, vfs.Plain)
+	if err == nil {
+		err = f.SyncData()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		e.counters.repaired.Add(1)
+	}
+	return err
+}
+
+// rejoin brings a path level, and lets it count again.
+func (e *Engine) rejoin(ctx context.Context, p *path) error {
+	if err := p.giveUp(); err != nil {
+		return err
+	}
+	if err := p.acquire(e.fs); err != nil {
+		return err
+	}
+	if err := e.tryDirect(p); err != nil {
+		return err
+	}
+	locked := false
+	defer func() {
+		if locked {
+			e.checkpointing.Unlock()
+		}
+	}()
+	pace := pacer{rate: e.options.ResyncRate, inline: e.options.Inline}
+	err := e.log.Rejoin(ctx, p.index, wal.RejoinOptions{
+		Pace: pace.wait,
+		Progress: func(copied, total int64) {
+			p.copied.Store(copied)
+			p.total.Store(total)
+		},
+		Ready: func() error {
+			// Until the path counts no other checkpoint is written.
+			e.checkpointing.Lock()
+			locked = true
+			return e.copyIndex(ctx, p)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	e.counters.resyncs.Add(1)
+	e.counters.resynced.Add(uint64(p.copied.Load()))
+	// What is open there may be of files that are not there any more.
+	e.segmentsMu.RLock()
+	for _, s := range e.segments {
+		s.closeIn(p)
+	}
+	e.segmentsMu.RUnlock()
+	p.mu.Lock()
+	p.cause = nil
+	p.mu.Unlock()
+	p.away.Store(false)
+	return nil
+}
+
+// copyIndex gives a path the checkpoint that another one has. With checkpointing held.
+func (e *Engine) copyIndex(ctx context.Context, p *path) error {
+	from := e.present()
+	if len(from) == 0 {
+		return fmt.Errorf("%w: no path counts", engine.ErrReadOnly)
+	}
+	data, err := readWhole(ctx, e.fs, filepath.Join(from[0].dir, indexName), e.options.Inline)
+	if err != nil {
+		return err
+	}
+	h, err := decodeHeader(data)
+	if err != nil {
+		return err
+	}
+	h.path = uint32(p.index)
+	copy(data, h.encode())
+	_, err = replaceIndex(e.fs, p.dir, func(f vfs.File) (int64, error) {
+		n, err := f.WriteAt(data, 0, vfs.Plain)
+		return int64(n), err
+	})
+	return err
+}
+
+// closeIn closes the file that is open for reading in a path.
+func (s *segment) closeIn(p *path) {
+	s.filesMu.Lock()
+	defer s.filesMu.Unlock()
+	if s.files != nil && s.files[p.index] != nil {
+		_ = s.files[p.index].Close()
+		s.files[p.index] = nil
+	}
+}
+
+// pacer keeps to a rate.
+type pacer struct {
+	rate   int64 // bytes a second; not above 0 for no bound
+	inline bool
+	next   time.Time
+}
+
+func (p *pacer) wait(ctx context.Context, bytes int) error {
+	if p.rate <= 0 || p.inline {
+		return ctx.Err()
+	}
+	now := time.Now()
+	if p.next.Before(now) {
+		p.next = now
+	}
+	wait := p.next.Sub(now)
+	p.next = p.next.Add(time.Duration(float64(bytes) / float64(p.rate) * float64(time.Second)))
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// resync brings level what can be, until as many paths count as there are to be replicas.
+func (e *Engine) resync(ctx context.Context) error {
+	var errs []error
+	for _, p := range e.paths {
+		if !p.away.Load() || ctx.Err() != nil || len(e.present()) >= e.options.Replicas {
+			continue
+		}
+		if _, err := e.fs.Stat(p.dir); err != nil {
+			continue // it is still away
+		}
+		if err := e.rejoin(ctx, p); err != nil {
+			p.mu.Lock()
+			p.cause = err
+			p.mu.Unlock()
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// PathStatus tells how a path is.
+type PathStatus struct {
+	// Dir is the directory.
+	Dir string
+	// InSync: everything that was acknowledged is there.
+	InSync bool
+	// Cause is why it is not.
+	Cause error
+	// Commit and Entries are of the checkpoint that is there, where Status was asked.
+	Commit, Entries uint64
+	// Copied and Total tell how many bytes of how many it has been given since.
+	Copied, Total int64
+}
+
+// Paths tells how each path is. A store is degraded while fewer than Options.Replicas are in
+// sync; it goes on with any number that is.
+func (e *Engine) Paths() []PathStatus {
+	out := make([]PathStatus, len(e.paths))
+	for i, p := range e.paths {
+		p.mu.Lock()
+		out[i] = PathStatus{Dir: p.dir, InSync: !p.away.Load(), Cause: p.cause, Copied: p.copied.Load(), Total: p.total.Load()}
+		p.mu.Unlock()
+	}
+	return out
+}

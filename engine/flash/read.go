@@ -1,0 +1,361 @@
+package flash
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/internal/checksum"
+	"github.com/orbit-persistence/orbit/engine/vfs"
+)
+
+// Get implements engine.Reader.
+func (e *Engine) Get(key, dst []byte) ([]byte, error) { return e.getIn(0, key, dst, nil) }
+
+// getIn appends the value of a key of a family in a state that is held; in the newest one
+// if that is nil.
+func (e *Engine) getIn(f engine.FamilyID, key, dst []byte, state *root) ([]byte, error) {
+	var buf [shortKey + maxPrefix]byte
+	full := append(appendPrefix(buf[:0], f), key...)
+	token := e.domain.Enter()
+	defer e.domain.Exit(token)
+	if e.closed.Load() && state == nil {
+		return dst, engine.ErrClosed
+	}
+	out, err := e.lookUp(full, dst, state)
+	if err != nil && err != engine.ErrNotFound {
+		return dst, engine.KeyError("get", key, err)
+	}
+	return out, err
+}
+
+// lookUp is getIn for a key with the number of its family.
+func (e *Engine) lookUp(key, dst []byte, state *root) ([]byte, error) {
+	r := state
+	if r == nil {
+		r = e.index.root.Load()
+	}
+	at, ok := r.get(key)
+	for {
+		if !ok {
+			return dst, engine.ErrNotFound
+		}
+		out, err := e.value(at, dst)
+		if err == nil || state != nil {
+			return out, err
+		}
+		// Cleaning may have moved the value, and its segment may have gone.
+		now, still := e.index.root.Load().get(key)
+		if still && now == at {
+			return dst, err
+		}
+		at, ok = now, still
+	}
+}
+
+// value appends the value at a location, from the cache or a path.
+func (e *Engine) value(at location, dst []byte) ([]byte, error) {
+	if at.bytes() == 0 {
+		return dst, nil
+	}
+	if out, ok := e.cache.get(at.place(), dst); ok {
+		return out, nil
+	}
+	s := e.segmentOf(at)
+	if s == nil {
+		return dst, fmt.Errorf("%w: no segment %d", engine.ErrCorrupt, at.segment)
+	}
+	b := takeBuffer(at.bytes() + 2*e.options.BlockBytes)
+	defer b.giveBack()
+	stored, err := e.readStored(s, at, b)
+	if err != nil {
+		return dst, err
+	}
+	return e.unpack(at, stored, dst)
+}
+
+// unpack appends the value that is stored at a location, and caches it.
+func (e *Engine) unpack(at location, stored, dst []byte) ([]byte, error) {
+	out, err := appendUnpacked(dst, stored, at.codec())
+	if err != nil {
+		return dst, fmt.Errorf("segment %d at %d: %w", at.segment, at.offset, err)
+	}
+	e.cache.put(at.place(), out[len(dst):])
+	return out, nil
+}
+
+// buffer is memory for direct I/O.
+type buffer struct{ data []byte }
+
+const (
+	pooledBytes = 64 << 10
+	memoryAlign = 4096
+)
+
+var buffers = sync.Pool{New: func() any { return &buffer{vfs.AlignedBuffer(pooledBytes, memoryAlign)} }}
+
+// takeBuffer returns a buffer of at least n bytes.
+func takeBuffer(n int) *buffer {
+	if n <= pooledBytes {
+		return buffers.Get().(*buffer)
+	}
+	return &buffer{vfs.AlignedBuffer(n, memoryAlign)}
+}
+
+func (b *buffer) giveBack() {
+	if len(b.data) == pooledBytes {
+		buffers.Put(b)
+	}
+}
+
+// readStored returns what is stored at a location, verified, in the memory of b or of its
+// own. What is damaged in one path is taken from another.
+func (e *Engine) readStored(s *segment, at location, b *buffer) ([]byte, error) {
+	if e.log.Unwritten(s.number) {
+		stored := make([]byte, at.bytes())
+		if e.log.ReadStaged(s.number, int64(at.offset), stored) {
+			return stored, verified(at, stored)
+		}
+	}
+	return e.readPaths(s, at, b)
+}
+
+// verified is ErrCorrupt if what is stored is not what the index says.
+func verified(at location, stored []byte) error {
+	if !checksum.Matches(at.check, checksum.Of(stored)) {
+		return fmt.Errorf("%w: the checksum of %d bytes does not match", engine.ErrCorrupt, len(stored))
+	}
+	return nil
+}
+
+// readFrom reads n bytes of a segment in one path, in whole blocks.
+func (e *Engine) readFrom(p *path, s *segment, off int64, n int, b *buffer) ([]byte, error) {
+	f, err := s.file(e, p)
+	if err != nil {
+		return nil, err
+	}
+	block := int64(e.options.BlockBytes)
+	from := off &^ (block - 1)
+	end := min((off+int64(n)+block-1)&^(block-1), s.bytes)
+	if end < off+int64(n) {
+		return nil, vfs.NewError("read", f.Name(), off, fmt.Errorf("%w: it lies behind the end", engine.ErrCorrupt))
+	}
+	if int64(len(b.data)) < end-from {
+		b.data = vfs.AlignedBuffer(int(end-from), memoryAlign)
+	}
+	data := b.data[:end-from]
+	p.begin()
+	_, err = f.ReadAt(data, from)
+	p.end()
+	e.counters.reads.Add(1)
+	e.counters.readBytes.Add(uint64(len(data)))
+	if err != nil {
+		return nil, err
+	}
+	return data[off-from:][:n], nil
+}
+
+// file returns the file of a segment in a path, open for reading.
+func (s *segment) file(e *Engine, p *path) (vfs.File, error) {
+	s.filesMu.Lock()
+	defer s.filesMu.Unlock()
+	if s.closed {
+		return nil, fmt.Errorf("segment %d: %w", s.number, fs.ErrClosed)
+	}
+	if s.files == nil {
+		s.files = make([]vfs.File, len(e.paths))
+	}
+	if s.files[p.index] == nil {
+		f, err := e.fs.Open(p.segmentName(s.slot), e.readFlags())
+		if err != nil {
+			return nil, err
+		}
+		s.files[p.index] = f
+	}
+	return s.files[p.index], nil
+}
+
+func (e *Engine) readFlags() vfs.OpenFlags {
+	if e.buffered.Load() {
+		return vfs.ReadOnly
+	}
+	return vfs.ReadOnly | vfs.Direct
+}
+
+// wanted is a value that is to be read, and what became of it.
+type wanted struct {
+	at    location
+	value []byte
+	err   error
+}
+
+const (
+	// gapBytes is what is read and thrown away, rather than reading twice.
+	gapBytes = 8 << 10
+	// runBytes is the most that is read at once.
+	runBytes = 256 << 10
+)
+
+// readMany reads values, as many at a time as IODepth allows. State is held.
+func (e *Engine) readMany(list []*wanted) {
+	var missing []*wanted
+	for _, w := range list {
+		if w.at.bytes() == 0 {
+			w.value = []byte{}
+		} else if out, ok := e.cache.get(w.at.place(), w.value[:0]); ok {
+			w.value = out
+		} else {
+			missing = append(missing, w)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	slices.SortFunc(missing, func(a, b *wanted) int {
+		if a.at.place() < b.at.place() {
+			return -1
+		}
+		return 1
+	})
+	var runs [][]*wanted
+	for i := 0; i < len(missing); {
+		j := i + 1
+		first := missing[i].at
+		for ; j < len(missing); j++ {
+			at, before := missing[j].at, missing[j-1].at
+			if at.segment != first.segment || int64(at.offset) > int64(before.offset)+int64(before.bytes())+gapBytes ||
+				int64(at.offset)+int64(at.bytes())-int64(first.offset) > runBytes {
+				break
+			}
+		}
+		runs = append(runs, missing[i:j])
+		i = j
+	}
+	if e.options.Inline || len(runs) == 1 {
+		for _, r := range runs {
+			e.readRun(r)
+		}
+		return
+	}
+	var next atomic.Int64
+	var readers sync.WaitGroup
+	for range min(len(runs), e.options.IODepth) {
+		readers.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(runs); i = next.Add(1) - 1 {
+				e.readRun(runs[i])
+			}
+		})
+	}
+	readers.Wait()
+}
+
+// readRun reads values that lie close to each other, with one read if that goes well.
+func (e *Engine) readRun(run []*wanted) {
+	first, last := run[0].at, run[len(run)-1].at
+	s := e.segmentOf(first)
+	n := int(last.offset-first.offset) + last.bytes()
+	if len(run) > 1 && s != nil && !e.log.Unwritten(s.number) {
+		b := takeBuffer(n + 2*e.options.BlockBytes)
+		defer b.giveBack()
+		if p := e.bestPath(); p != nil {
+			if data, err := e.readFrom(p, s, int64(first.offset), n, b); err == nil {
+				for _, w := range run {
+					stored := data[w.at.offset-first.offset:][:w.at.bytes()]
+					if verified(w.at, stored) == nil {
+						w.value, w.err = e.unpack(w.at, stored, w.value[:0])
+					} else {
+						w.value, w.err = e.value(w.at, w.value[:0])
+					}
+				}
+				return
+			}
+		}
+	}
+	for _, w := range run {
+		w.value, w.err = e.value(w.at, w.value[:0])
+	}
+}
+
+// MultiGet implements engine.MultiGetter.
+func (e *Engine) MultiGet(keys [][]byte, found func(i int, value []byte, present bool)) error {
+	if err := e.enter(); err != nil {
+		return err
+	}
+	defer e.life.Exit()
+	e.lockCommits()
+	state, at := e.hold()
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		e.unhold(at)
+		e.mu.Unlock()
+	}()
+	// A part at a time, so that many keys do not take much memory.
+	const part = 256
+	var list [part]wanted
+	var key []byte
+	for base := 0; base < len(keys); base += part {
+		n := min(part, len(keys)-base)
+		ask := make([]*wanted, 0, n)
+		for i := range n {
+			key = append(appendPrefix(key[:0], 0), keys[base+i]...)
+			loc, ok := state.get(key)
+			w := &list[i]
+			w.at, w.err, w.value = loc, nil, w.value[:0]
+			if !ok {
+				w.err = engine.ErrNotFound
+				continue
+			}
+			ask = append(ask, w)
+		}
+		e.readMany(ask)
+		for i := range n {
+			w := &list[i]
+			switch {
+			case w.err == engine.ErrNotFound:
+				found(base+i, nil, false)
+			case w.err != nil:
+				return engine.KeyError("get", keys[base+i], w.err)
+			case w.value == nil:
+				found(base+i, []byte{}, true)
+			default:
+				found(base+i, w.value, true)
+			}
+		}
+	}
+	return nil
+}
+
+// readSegment returns the content of a segment in a path, of which only what was
+// flushed counts.
+func (e *Engine) readSegment(ctx context.Context, p *path, s *segment) ([]byte, error) {
+	if e.log.Unwritten(s.number) {
+		if err := e.log.Sync(); err != nil {
+			return nil, e.judge(err)
+		}
+	}
+	f, err := s.file(e, p)
+	if err != nil {
+		return nil, err
+	}
+	const chunk = 1 << 20
+	data := vfs.AlignedBuffer(int(s.bytes), memoryAlign)
+	for at := 0; at < len(data); at += chunk {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		part := data[at:min(at+chunk, len(data))]
+		p.begin()
+		_, err := f.ReadAt(part, int64(at))
+		p.end()
+		if err != nil {
+			return nil, err
+		}
+		e.counters.readBytes.Add(uint64(len(part)))
+	}
+	return data, nil
+}

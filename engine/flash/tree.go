@@ -1,0 +1,460 @@
+package flash
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"sync/atomic"
+	"unsafe"
+)
+
+// tree is the index: a B+tree in memory whose leaves do not change. One goroutine at a
+// time writes; any number read, from a root, and take no lock.
+//
+// Every node has the generation of the tree in which it was made. A fixed state is the
+// root, and a new generation: nodes of earlier ones are copied before they are changed.
+// In its own generation an inner node changes in one way only: another child is put in
+// the place of one, in one store. So a put of one key makes a leaf and stores one
+// pointer, and what a reader sees is the state before or after. What takes more, a batch
+// above all, is made in a new generation, and comes into sight with its root.
+type tree struct {
+	root atomic.Pointer[root]
+	// gen is that of the nodes that may be changed. fixed says that somebody holds the
+	// root as it is: the next change is of a new generation.
+	gen   uint64
+	fixed bool
+}
+
+// root is where a state of the tree begins: a *leaf at height 0, an *inner above; nil if
+// there is nothing.
+type root struct {
+	top    unsafe.Pointer
+	height int
+	count  atomic.Int64 // of keys; as of the newest change while the root is the newest
+}
+
+// inner is a node above the leaves. Children are of the level below; those of key k are
+// behind as many separators as are not above k.
+type inner struct {
+	gen   uint64
+	order *order
+	kids  []unsafe.Pointer
+}
+
+// order is what separates the children of an inner node; it does not change, and copies
+// of the node share it.
+type order struct {
+	prefix []byte // of all separators
+	heads  []uint64
+	seps   [][]byte
+}
+
+// fanout is the largest number of children.
+const fanout = 64
+
+func newTree() *tree {
+	t := &tree{gen: 1}
+	t.root.Store(&root{})
+	return t
+}
+
+func headOf(key []byte) uint64 {
+	if len(key) >= 8 {
+		return binary.BigEndian.Uint64(key)
+	}
+	var b [8]byte
+	copy(b[:], key)
+	return binary.BigEndian.Uint64(b[:])
+}
+
+func newOrder(seps [][]byte) *order {
+	o := &order{seps: seps, heads: make([]uint64, len(seps))}
+	if len(seps) > 0 {
+		o.prefix = seps[0][:common(seps[0], seps[len(seps)-1])]
+	}
+	for i, s := range seps {
+		o.heads[i] = headOf(s[len(o.prefix):])
+	}
+	return o
+}
+
+// child returns the place of the child that has a key.
+func (o *order) child(key []byte) int {
+	p := o.prefix
+	if len(p) > 0 {
+		n := min(len(p), len(key))
+		switch c := bytes.Compare(key[:n], p[:n]); {
+		case c < 0 || c == 0 && len(key) < len(p):
+			return 0
+		case c > 0:
+			return len(o.seps)
+		}
+	}
+	head := headOf(key[len(p):])
+	lo, hi := 0, len(o.heads)
+	for lo < hi {
+		m := int(uint(lo+hi) / 2)
+		if o.heads[m] < head {
+			lo = m + 1
+		} else {
+			hi = m
+		}
+	}
+	for lo < len(o.heads) && o.heads[lo] == head && bytes.Compare(o.seps[lo], key) <= 0 {
+		lo++
+	}
+	return lo
+}
+
+// get returns the location of a key.
+func (r *root) get(key []byte) (location, bool) {
+	p := r.top
+	if p == nil {
+		return location{}, false
+	}
+	for range r.height {
+		n := (*inner)(p)
+		p = loadPointer(&n.kids[n.order.child(key)])
+	}
+	return (*leaf)(p).find(key, fingerprintOf(key))
+}
+
+// fix returns the root as a state that no later change touches.
+func (t *tree) fix() *root {
+	t.fixed = true
+	r := t.root.Load()
+	return r
+}
+
+// change begins a change. whole says that it is to come into sight at once: it is made of
+// new nodes, beside what readers see, until publish. The root that it returns is the
+// writer's.
+func (t *tree) change(whole bool) *root {
+	r := t.root.Load()
+	if !t.fixed && !whole {
+		return r
+	}
+	t.gen++
+	t.fixed = false
+	own := &root{top: r.top, height: r.height}
+	own.count.Store(r.count.Load())
+	return own
+}
+
+// publish shows what was changed.
+func (t *tree) publish(r *root) {
+	if t.root.Load() != r {
+		t.root.Store(r)
+	}
+}
+
+// changed is what became of a node.
+type changed struct {
+	node  unsafe.Pointer // nil: nothing is left of it
+	right unsafe.Pointer // unless nil, what was split off behind sep
+	sep   []byte
+}
+
+// put sets a key, and returns what it had. The root that is in sight may be another one
+// afterwards: it is returned.
+func (t *tree) put(r *root, key []byte, at location) (now *root, old location, had bool) {
+	if r.top == nil {
+		return t.grown(r, unsafe.Pointer(buildLeaf(t.gen, []entry{{key, at}})), 0, 1), old, false
+	}
+	c, old, had := t.putBelow(r.top, r.height, key, at)
+	added := int64(1)
+	if had {
+		added = 0
+	}
+	switch {
+	case c.right != nil:
+		n := &inner{gen: t.gen, order: newOrder([][]byte{c.sep}), kids: []unsafe.Pointer{c.node, c.right}}
+		return t.grown(r, unsafe.Pointer(n), r.height+1, added), old, had
+	case c.node != r.top:
+		return t.grown(r, c.node, r.height, added), old, had
+	}
+	r.count.Add(added)
+	return r, old, had
+}
+
+// grown returns a root with another top. One that is in sight is not changed but for its
+// count.
+func (t *tree) grown(r *root, top unsafe.Pointer, height int, added int64) *root {
+	if t.root.Load() != r {
+		r.top, r.height = top, height
+		r.count.Add(added)
+		return r
+	}
+	n := &root{top: top, height: height}
+	n.count.Store(r.count.Load() + added)
+	return n
+}
+
+func (t *tree) putBelow(p unsafe.Pointer, level int, key []byte, at location) (c changed, old location, had bool) {
+	if level == 0 {
+		return t.putLeaf((*leaf)(p), key, at)
+	}
+	n := (*inner)(p)
+	i := n.order.child(key)
+	c, old, had = t.putBelow(n.kids[i], level-1, key, at)
+	if c.right == nil {
+		return changed{node: t.withChild(n, i, c.node)}, old, had
+	}
+	kids := make([]unsafe.Pointer, 0, len(n.kids)+1)
+	kids = append(append(append(kids, n.kids[:i]...), c.node, c.right), n.kids[i+1:]...)
+	seps := slices.Insert(slices.Clone(n.order.seps), i, c.sep)
+	if len(kids) <= fanout {
+		return changed{node: unsafe.Pointer(&inner{t.gen, newOrder(seps), kids})}, old, had
+	}
+	m := len(kids) / 2
+	if i+2 == len(kids) {
+		m = len(kids) - 2 // keys that ascend leave full nodes behind
+	}
+	left := &inner{t.gen, newOrder(slices.Clone(seps[:m-1])), slices.Clone(kids[:m])}
+	right := &inner{t.gen, newOrder(slices.Clone(seps[m:])), slices.Clone(kids[m:])}
+	return changed{unsafe.Pointer(left), unsafe.Pointer(right), seps[m-1]}, old, had
+}
+
+// withChild returns the node with another child in the place of one.
+func (t *tree) withChild(n *inner, i int, kid unsafe.Pointer) unsafe.Pointer {
+	if n.kids[i] == kid {
+		return unsafe.Pointer(n)
+	}
+	if n.gen != t.gen {
+		n = &inner{t.gen, n.order, slices.Clone(n.kids)}
+	}
+	storePointer(&n.kids[i], kid)
+	return unsafe.Pointer(n)
+}
+
+func (t *tree) putLeaf(l *leaf, key []byte, at location) (c changed, old location, had bool) {
+	i, found := l.search(key)
+	if found {
+		s := l.shape()
+		return changed{node: unsafe.Pointer(l.replaced(t.gen, i, at))}, l.location(&s, i), true
+	}
+	n := l.inserted(t.gen, i, key, at)
+	if n.size <= leafBytes && n.n < 1<<15 || n.n < 2 {
+		return changed{node: unsafe.Pointer(n)}, old, false
+	}
+	es := n.entries(0)
+	m := splitOf(es, i)
+	left, right := buildLeaf(t.gen, es[:m]), buildLeaf(t.gen, es[m:])
+	return changed{unsafe.Pointer(left), unsafe.Pointer(right), separator(es[m-1].key, es[m].key)}, old, false
+}
+
+// splitOf returns where to split entries, of which the ith was added: in the middle of
+// their bytes, or behind the old ones where keys ascend.
+func splitOf(es []entry, i int) int {
+	if i == len(es)-1 {
+		return i
+	}
+	total := 0
+	for _, e := range es {
+		total += len(e.key) + locationBytes
+	}
+	half := 0
+	for m, e := range es {
+		if half += len(e.key) + locationBytes; half >= total/2 {
+			return min(max(m, 1), len(es)-1)
+		}
+	}
+	return len(es) / 2
+}
+
+// separator returns a short key that is above a and not above b.
+func separator(a, b []byte) []byte { return bytes.Clone(b[:common(a, b)+1]) }
+
+// delete removes a key, and returns what it had.
+func (t *tree) delete(r *root, key []byte) (now *root, old location, had bool) {
+	if old, had = r.get(key); !had {
+		return r, old, false
+	}
+	c := t.deleteBelow(r.top, r.height, key)
+	return t.shrunk(r, c, 1), old, true
+}
+
+// shrunk returns a root whose top is what is left, of as few levels as it needs.
+func (t *tree) shrunk(r *root, top unsafe.Pointer, removed int64) *root {
+	height := r.height
+	for top != nil && height > 0 && len((*inner)(top).kids) == 1 {
+		top = (*inner)(top).kids[0]
+		height--
+	}
+	if top == nil {
+		height = 0
+	}
+	if top == r.top && height == r.height {
+		r.count.Add(-removed)
+		return r
+	}
+	return t.grown(r, top, height, -removed)
+}
+
+func (t *tree) deleteBelow(p unsafe.Pointer, level int, key []byte) unsafe.Pointer {
+	if level == 0 {
+		l := (*leaf)(p)
+		i, found := l.search(key)
+		if !found {
+			return p
+		}
+		return unsafe.Pointer(l.without(t.gen, i, i+1))
+	}
+	n := (*inner)(p)
+	i := n.order.child(key)
+	kid := t.deleteBelow(n.kids[i], level-1, key)
+	switch {
+	case kid == nil:
+		return t.remade(n, i, i+1, nil)
+	case level == 1:
+		return t.merged(n, i, (*leaf)(kid))
+	}
+	return t.withChild(n, i, kid)
+}
+
+// merged returns the node with a leaf in the place of child i, or, where that is small,
+// with one leaf in place of it and a neighbour.
+func (t *tree) merged(n *inner, i int, l *leaf) unsafe.Pointer {
+	if l.size < leafBytes/4 {
+		for _, j := range [...]int{i - 1, i + 1} {
+			if j < 0 || j >= len(n.kids) {
+				continue
+			}
+			other := (*leaf)(n.kids[j])
+			if other.size+l.size > leafBytes*3/4 {
+				continue
+			}
+			a, b := l, other
+			if j < i {
+				a, b = other, l
+			}
+			one := buildLeaf(t.gen, append(a.entries(int(b.n)), b.entries(0)...))
+			return t.remade(n, min(i, j), max(i, j)+1, unsafe.Pointer(one))
+		}
+	}
+	return t.withChild(n, i, unsafe.Pointer(l))
+}
+
+// remade returns a node in which one child, or none if that is nil, is in the place of
+// children i to j; nil if nothing is left.
+func (t *tree) remade(n *inner, i, j int, kid unsafe.Pointer) unsafe.Pointer {
+	kids := slices.Clone(n.kids[:i])
+	seps := slices.Clone(n.order.seps)
+	if kid != nil {
+		kids = append(kids, kid)
+		seps = slices.Delete(seps, i, j-1)
+	} else {
+		from := max(i-1, 0)
+		seps = slices.Delete(seps, from, min(from+j-i, len(seps)))
+	}
+	kids = append(kids, n.kids[j:]...)
+	if len(kids) == 0 {
+		return nil
+	}
+	return unsafe.Pointer(&inner{t.gen, newOrder(seps), kids})
+}
+
+// deleteRange removes the keys in [lower, upper), and calls gone for each.
+func (t *tree) deleteRange(r *root, lower, upper []byte, gone func(key []byte, at location)) *root {
+	if r.top == nil || bytes.Compare(lower, upper) >= 0 {
+		return r
+	}
+	var removed int64
+	top := t.cut(r.top, r.height, lower, upper, func(key []byte, at location) {
+		removed++
+		gone(key, at)
+	})
+	return t.shrunk(r, top, removed)
+}
+
+// cut removes keys below a node, from lower on if it is not nil, and below upper if that
+// is not nil.
+func (t *tree) cut(p unsafe.Pointer, level int, lower, upper []byte, gone func([]byte, location)) unsafe.Pointer {
+	if level == 0 {
+		l := (*leaf)(p)
+		i, j := 0, int(l.n)
+		if lower != nil {
+			i, _ = l.search(lower)
+		}
+		if upper != nil {
+			j, _ = l.search(upper)
+		}
+		if i >= j {
+			return p
+		}
+		s := l.shape()
+		var key []byte
+		for k := i; k < j; k++ {
+			key = l.appendKey(key[:0], &s, k)
+			gone(key, l.location(&s, k))
+		}
+		return unsafe.Pointer(l.without(t.gen, i, j))
+	}
+	n := (*inner)(p)
+	i, j := 0, len(n.kids)-1
+	if lower != nil {
+		i = n.order.child(lower)
+	}
+	if upper != nil {
+		j = n.order.child(upper)
+	}
+	node := n
+	// From the right, so that what is to the left keeps its place.
+	for k := j; k >= i; k-- {
+		lo, hi := lower, upper
+		if k > i {
+			lo = nil
+		}
+		if k < j {
+			hi = nil
+		}
+		kid := t.cut(node.kids[k], level-1, lo, hi, gone)
+		var made unsafe.Pointer
+		if kid == nil {
+			made = t.remade(node, k, k+1, nil)
+		} else {
+			made = t.withChild(node, k, kid)
+		}
+		if made == nil {
+			return nil
+		}
+		node = (*inner)(made)
+	}
+	return unsafe.Pointer(node)
+}
+
+// build makes a tree of leaves in order, and how many keys they have.
+func (t *tree) build(leaves []*leaf, count int64) {
+	r := &root{}
+	r.count.Store(count)
+	level := make([]unsafe.Pointer, len(leaves))
+	seps := make([][]byte, 0, len(leaves))
+	var last []byte
+	for i, l := range leaves {
+		s := l.shape()
+		first := l.appendKey(nil, &s, 0)
+		if i > 0 {
+			seps = append(seps, separator(last, first))
+		}
+		last = l.appendKey(last[:0], &s, int(l.n)-1)
+		level[i] = unsafe.Pointer(l)
+	}
+	for len(level) > 1 {
+		var above []unsafe.Pointer
+		var between [][]byte
+		groups := (len(level) + fanout*3/4 - 1) / (fanout * 3 / 4)
+		for g := range groups {
+			i, j := g*len(level)/groups, (g+1)*len(level)/groups
+			if g > 0 {
+				between = append(between, seps[i-1])
+			}
+			above = append(above, unsafe.Pointer(&inner{t.gen, newOrder(slices.Clone(seps[i : j-1])), slices.Clone(level[i:j])}))
+		}
+		level, seps = above, between
+		r.height++
+	}
+	if len(level) == 1 {
+		r.top = level[0]
+	}
+	t.root.Store(r)
+}

@@ -1,0 +1,429 @@
+package wal
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+
+	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs"
+)
+
+// SinkState is what Survey finds out about a sink.
+type SinkState struct {
+	// Err is why the sink cannot be read.
+	Err error
+	// Current: it has the newest segment.
+	Current bool
+	// Counted: the newest segment says that it was in sync.
+	Counted bool
+	// Empty: there is no segment in it.
+	Empty bool
+}
+
+// Survey tells which sinks of a log are up to date. It changes nothing. In a log that has
+// not begun no sink is current.
+func Survey(ctx context.Context, o Options) ([]SinkState, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, fmt.Errorf("survey log: %w", err)
+	}
+	o.AllowMissing = true
+	l := &Log{fs: o.FS, options: o}
+	for _, dir := range o.Sinks {
+		l.sinks = append(l.sinks, &sink{dir: dir})
+	}
+	r := recovery{Log: l, ctx: ctx, readOnly: true, stale: make([]bool, len(l.sinks))}
+	states := make([]SinkState, len(l.sinks))
+	for i, k := range l.sinks {
+		var slots map[int]foundSlot
+		if slots, states[i].Err = r.lookAt(k.dir); errors.Is(states[i].Err, engine.ErrUnsupported) || ctx.Err() != nil {
+			return nil, fmt.Errorf("survey log: %w", states[i].Err)
+		}
+		k.lost = states[i].Err
+		r.found = append(r.found, slots)
+	}
+	newest, err := r.choose()
+	if err != nil {
+		return nil, fmt.Errorf("survey log: %w", err)
+	}
+	for i := range states {
+		states[i].Empty = states[i].Err == nil
+		for _, s := range r.found[i] {
+			states[i].Empty = states[i].Empty && !s.used
+		}
+		states[i].Current = newest != nil && states[i].Err == nil && !r.stale[i]
+		states[i].Counted = newest != nil && newest.has(i)
+	}
+	return states, nil
+}
+
+// RejoinOptions are how a sink is brought level.
+type RejoinOptions struct {
+	// Pace, unless nil, is called before so many bytes are copied, and waits as it likes.
+	Pace func(ctx context.Context, bytes int) error
+	// Progress, unless nil, is told how many bytes were copied of how many.
+	Progress func(copied, total int64)
+	// Ready, unless nil, is called before the sink counts: all but what was appended since
+	// is in it. It is the last chance to put beside the log what the caller keeps there.
+	Ready func() error
+}
+
+const (
+	copyChunk = 1 << 20
+	// pacedPasses is after how many passes over what was written meanwhile the rest is
+	// copied as fast as it can be.
+	pacedPasses = 4
+)
+
+// Rejoin brings a sink level that was lost, or replaced by an empty directory, while the
+// log goes on; it then counts again. Appends wait only while what was appended last is
+// copied. A sink of which a call still hangs is ErrInUse: what that call writes might
+// land on what is copied. Nobody else may call Rejoin meanwhile.
+func (l *Log) Rejoin(ctx context.Context, i int, o RejoinOptions) error {
+	k := l.sinks[i]
+	if err := l.rejoin(ctx, i, o); err != nil {
+		return fmt.Errorf("rejoin sink %s: %w", k.dir, err)
+	}
+	return nil
+}
+
+func (l *Log) rejoin(ctx context.Context, i int, o RejoinOptions) error {
+	k := l.sinks[i]
+	l.mu.Lock()
+	lost, id := k.lost, l.id
+	err := l.usable(ctx)
+	l.mu.Unlock()
+	switch {
+	case err != nil:
+		return err
+	case lost == nil:
+		return fmt.Errorf("%w: it is in sync", engine.ErrInvalid)
+	case k.calls.Load() > 0:
+		return fmt.Errorf("%w: a call of it hangs", engine.ErrInUse)
+	}
+	j := joiner{Log: l, ctx: ctx, o: o, i: i, dir: k.dir, copied: make(map[uint64]header)}
+	found := make(chan map[int]foundSlot, 1)
+	if err := l.timed(i, 5, func() error {
+		r := recovery{Log: &Log{fs: l.fs}, ctx: ctx, readOnly: true}
+		slots, err := r.lookAt(k.dir)
+		found <- slots
+		return err
+	}); err != nil {
+		return err
+	}
+	j.has = <-found
+	for _, s := range j.has {
+		if s.used && s.header.id != id {
+			return fmt.Errorf("%w: it has segment %s of log %x, and this is log %x; remove what does not belong", engine.ErrInvalid, segmentName(s.id), s.header.id, id)
+		}
+		if s.used {
+			j.durable = max(j.durable, s.durable)
+		}
+	}
+	for pass := 0; ; pass++ {
+		if pass >= pacedPasses {
+			j.o.Pace = nil
+		}
+		if err := l.Sync(); err != nil {
+			return err
+		}
+		n, err := j.copyAll(false)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if o.Ready != nil {
+		if err := o.Ready(); err != nil {
+			return err
+		}
+	}
+	return j.join()
+}
+
+// joiner is a sink that is brought level.
+type joiner struct {
+	*Log
+	ctx     context.Context
+	o       RejoinOptions
+	i       int
+	dir     string
+	has     map[int]foundSlot
+	durable uint64 // all records up to it are in the segments of the sink
+	// copied are the segments that were copied, by number.
+	copied map[uint64]header
+	done   int64
+}
+
+// wants returns the segments that the sink lacks, by number, but for the newest one
+// unless all is set; and the slots that are free. Under mu.
+func (j *joiner) wants(all bool) (lacking []*segment, free []slot) {
+	every := slices.Clone(j.segments)
+	for _, s := range j.retained {
+		every = append(every, s)
+	}
+	slices.SortFunc(every, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
+	for n, s := range every {
+		if s == j.seg && !all {
+			continue
+		}
+		if j.copied[s.number] == s.header && s != j.seg {
+			continue
+		}
+		// A segment is whole in the sink if all its records were flushed there: the next
+		// one begins no later than behind them.
+		old := j.has[s.slot.id]
+		if old.used && old.header == s.header && old.bytes == s.slot.bytes && n+1 < len(every) && every[n+1].first <= j.durable+1 {
+			continue
+		}
+		lacking = append(lacking, s)
+	}
+	for _, s := range j.free {
+		if old, ok := j.has[s.id]; !ok || old.bytes != s.bytes {
+			free = append(free, s)
+		}
+	}
+	return lacking, free
+}
+
+// copyAll copies what the sink lacks, and returns how many segments that were.
+func (j *joiner) copyAll(all bool) (int, error) {
+	j.mu.Lock()
+	lacking, free := j.wants(all)
+	source := -1
+	for _, i := range j.inSync() {
+		source = i
+		break
+	}
+	heads, ends := make([]header, len(lacking)), make([]int64, len(lacking))
+	var total int64
+	for n, s := range lacking {
+		heads[n], ends[n] = s.header, s.slot.bytes
+		switch {
+		case s == j.seg:
+			ends[n] = roundUp(j.end, headBytes)
+		case s.used > 0:
+			ends[n] = roundUp(s.used, headBytes)
+		}
+		total += ends[n]
+	}
+	failed := j.failed
+	j.mu.Unlock()
+	if failed != nil {
+		return 0, failed
+	}
+	total += j.done
+	for n, s := range lacking {
+		if err := j.copySegment(source, s.slot, ends[n], total); err != nil {
+			return n, err
+		}
+		j.copied[heads[n].number] = heads[n]
+		j.has[s.slot.id] = foundSlot{header: heads[n], id: s.slot.id, bytes: s.slot.bytes, used: true}
+	}
+	for _, s := range free {
+		if err := j.makeFree(s); err != nil {
+			return len(lacking), err
+		}
+		j.has[s.id] = foundSlot{id: s.id, bytes: s.bytes}
+	}
+	return len(lacking), nil
+}
+
+// copySegment copies the file of a slot up to an end, its head last, so that what was copied
+// in part is not taken for whole.
+func (j *joiner) copySegment(source int, s slot, end, total int64) (err error) {
+	name := filepath.Join(j.dir, segmentName(s.id))
+	in, err := j.fs.Open(filepath.Join(j.sinks[source].dir, segmentName(s.id)), vfs.ReadOnly)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	if err := j.makeFree(s); err != nil {
+		return err
+	}
+	opened := make(chan vfs.File, 1)
+	if err := j.timed(j.i, 1, func() error {
+		out, err := j.fs.Open(name, 0)
+		if err == nil {
+			opened <- out
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	out := <-opened
+	defer func() {
+		if !errors.Is(err, errHung) {
+			err = errors.Join(err, out.Close())
+		}
+	}()
+	write := func(p []byte, at int64, sync bool) error {
+		return j.timed(j.i, 1, func() error {
+			_, err := out.WriteAt(p, at, vfs.Plain)
+			if err == nil && sync {
+				err = out.SyncData()
+			}
+			return err
+		})
+	}
+	// What was there does not count any more before anything else is.
+	if err := write(zeros[:headBytes], 0, true); err != nil {
+		return err
+	}
+	buf := make([]byte, max(headBytes, min(copyChunk, s.bytes)))
+	for at := int64(headBytes); at < end; {
+		part := buf[:min(int64(len(buf)), end-at)]
+		if err := j.ctx.Err(); err != nil {
+			return err
+		}
+		if j.o.Pace != nil {
+			if err := j.o.Pace(j.ctx, len(part)); err != nil {
+				return err
+			}
+		}
+		if _, err := in.ReadAt(part, at); err != nil && err != io.EOF {
+			return err
+		}
+		if err := write(part, at, at+int64(len(part)) == end); err != nil {
+			return err
+		}
+		at += int64(len(part))
+		j.done += int64(len(part))
+		if j.o.Progress != nil {
+			j.o.Progress(j.done, max(total, j.done))
+		}
+	}
+	if _, err := in.ReadAt(buf[:headBytes], 0); err != nil {
+		return err
+	}
+	return write(buf[:headBytes], 0, true)
+}
+
+// makeFree makes the file of a slot, if the sink has none of that size.
+func (j *joiner) makeFree(s slot) error {
+	if old, ok := j.has[s.id]; ok && old.bytes == s.bytes {
+		return nil
+	}
+	return j.timed(j.i, 5, func() error { return makeSlot(j.fs, j.dir, slot{id: s.id, bytes: s.bytes}) })
+}
+
+// join copies what is left while nothing is appended, and lets the sink count.
+func (j *joiner) join() error {
+	l := j.Log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.flushing || l.making || l.joining {
+		l.settled.Wait()
+	}
+	if err := l.usable(j.ctx); err != nil {
+		return err
+	}
+	l.joining, l.flushing = true, true
+	j.o.Pace = nil
+	err := j.level()
+	l.joining = false
+	if l.flushing = l.next.led; l.flushing {
+		l.next.lead <- struct{}{}
+	}
+	l.settled.Broadcast()
+	return err
+}
+
+// level is join while nothing is appended, and nobody else flushes. Under mu, which it gives
+// up for a while.
+func (j *joiner) level() error {
+	l := j.Log
+	// What was appended while a flush was under way takes another one.
+	for range 2 {
+		if err := l.flush(); err != nil {
+			return err
+		}
+	}
+	l.mu.Unlock()
+	var err error
+	for n := 1; n > 0 && err == nil; {
+		n, err = j.copyAll(true)
+		if n == 1 && err == nil {
+			break // the newest one is always lacking
+		}
+	}
+	if err == nil {
+		err = j.removeOthers()
+	}
+	l.mu.Lock()
+	if err != nil {
+		return err
+	}
+	k := l.sinks[j.i]
+	for _, s := range l.segments {
+		j.closeOld(s)
+	}
+	k.lost, k.hung = nil, false
+	if k.work == nil && !l.options.Inline {
+		k.start(j.i)
+	}
+	l.generation++
+	if err := l.rotate(0); err != nil {
+		l.lose(j.i, err, false)
+		return err
+	}
+	if err := l.flush(); err != nil {
+		return err
+	}
+	return k.lost
+}
+
+// closeOld closes the files of a segment that the sink had open when it was lost. Under
+// mu.
+func (j *joiner) closeOld(s *segment) {
+	if s.files == nil {
+		return
+	}
+	f := s.files[j.i]
+	s.files[j.i] = segmentFile{}
+	if f.mapped != nil {
+		_ = f.mapped.Close() // nothing is lost that was not before
+	}
+	for _, file := range []vfs.File{f.cached, f.direct} {
+		if file != nil {
+			_ = file.Close()
+		}
+	}
+}
+
+// removeOthers removes the slots that the log does not have.
+func (j *joiner) removeOthers() error {
+	j.mu.Lock()
+	known := make(map[int]bool)
+	for _, s := range j.segments {
+		known[s.slot.id] = true
+	}
+	for _, s := range j.retained {
+		known[s.slot.id] = true
+	}
+	for _, s := range j.free {
+		known[s.id] = true
+	}
+	j.mu.Unlock()
+	ids := make([]int, 0, len(j.has))
+	for id := range j.has {
+		if !known[id] {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		if err := removeIfThere(j.fs, filepath.Join(j.dir, segmentName(id))); err != nil {
+			return err
+		}
+		delete(j.has, id)
+	}
+	return j.fs.SyncDir(j.dir)
+}

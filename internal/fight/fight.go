@@ -1,0 +1,285 @@
+// Package fight lets clients in several processes fight for leases over one provider,
+// while processes are stopped past the expiry of what they hold, their clocks are an hour
+// off, the server is restarted and the wire is cut. Afterwards it judges what they tell:
+//
+//   - Every acquisition of a lease has a token of its own, and a later one a larger.
+//   - Nobody acquires a lease before its holder had to stop, on the machine's one clock.
+//   - Nobody renews what another has acquired.
+//   - In the order of the store's revisions no write has an older token than the one
+//     before.
+//   - Operations on plain keys are linearizable.
+package fight
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/orbit-persistence/orbit/check"
+)
+
+// Options set up a fight.
+type Options struct {
+	// Place is given to Open, in every process.
+	Place string
+	// Acquisitions ends the fight when there are so many.
+	Acquisitions int
+	// Disturb are the ways to disturb all processes, one after the other: the server is
+	// restarted, the wire is cut and mended. Each returns when it is over.
+	Disturb []func()
+}
+
+// Acquisitions returns how many a test should run: few, or $ORBIT_TEST_ACQUISITIONS.
+func Acquisitions(t testing.TB, few int) int {
+	text := os.Getenv("ORBIT_TEST_ACQUISITIONS")
+	if text == "" {
+		return few
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("ORBIT_TEST_ACQUISITIONS: %v", err)
+	}
+	return n
+}
+
+const (
+	processes = 4
+	clients   = 2 // of each
+	leases    = 12
+	ttl       = 250 * time.Millisecond
+)
+
+// Run is a fight of eight clients in four processes, which are this program again.
+func Run(t *testing.T, o Options) {
+	r := &record{news: make(chan struct{}, 1)}
+	var running []*exec.Cmd
+	var inputs []io.Closer
+	var readers sync.WaitGroup
+	for i := range processes {
+		text, err := json.Marshal(order{
+			Place: o.Place, Process: i, Clients: clients, Leases: leases, Registers: 60, TTL: ttl,
+			ClockOff: []time.Duration{0, time.Hour, -time.Hour, time.Minute}[i], Seed: 11,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(os.Args[0], "-test.run=^$")
+		cmd.Env = append(os.Environ(), variable+"="+string(text))
+		cmd.Stderr = os.Stderr
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		running, inputs = append(running, cmd), append(inputs, in)
+		readers.Go(func() { r.listen(out) })
+	}
+	defer func() {
+		for i, cmd := range running {
+			_ = cmd.Process.Signal(syscall.SIGCONT)
+			_ = inputs[i].Close()
+		}
+		readers.Wait()
+		for _, cmd := range running {
+			if err := cmd.Wait(); err != nil {
+				t.Error(err)
+			}
+		}
+		r.judge(t)
+	}()
+	disturbances, each := 0, max(o.Acquisitions/12, 50)
+	for next := each; ; next += each {
+		if !r.wait(t, min(next, o.Acquisitions)) || next >= o.Acquisitions {
+			return
+		}
+		if n := disturbances % (1 + len(o.Disturb)); n < len(o.Disturb) {
+			o.Disturb[n]()
+		} else {
+			process := running[disturbances%processes].Process
+			if err := process.Signal(syscall.SIGSTOP); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(ttl + ttl/2) // past the expiry of what it holds; the others go on
+			if err := process.Signal(syscall.SIGCONT); err != nil {
+				t.Error(err)
+			}
+		}
+		disturbances++
+	}
+}
+
+// record is what all clients have told.
+type record struct {
+	news chan struct{}
+
+	mu           sync.Mutex // guards what follows
+	events       []event
+	acquisitions int
+	ended        int
+}
+
+func (r *record) listen(from io.Reader) {
+	lines := bufio.NewScanner(from)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var e event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			e = event{Kind: "end", Error: fmt.Sprintf("%v in %q", err, lines.Text())}
+		}
+		r.mu.Lock()
+		r.events = append(r.events, e)
+		if e.Kind == "acquire" && e.Error == "" {
+			r.acquisitions++
+		}
+		if e.Kind == "end" {
+			r.ended++
+		}
+		r.mu.Unlock()
+		select {
+		case r.news <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// wait waits until there are so many acquisitions. It returns false, and fails the test,
+// if there are none for long, or a process has ended.
+func (r *record) wait(t *testing.T, n int) bool {
+	t.Helper()
+	patience := time.NewTimer(2 * time.Minute)
+	defer patience.Stop()
+	for {
+		r.mu.Lock()
+		have, ended := r.acquisitions, r.ended
+		r.mu.Unlock()
+		switch {
+		case ended > 0:
+			t.Error("a process has ended by itself")
+			return false
+		case have >= n:
+			return true
+		}
+		select {
+		case <-r.news:
+		case <-patience.C:
+			t.Errorf("%d acquisitions of %d in two minutes", have, n)
+			return false
+		}
+	}
+}
+
+// judge fails the test with what must not be.
+func (r *record) judge(t *testing.T) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var h check.History
+	byLease := map[int][]event{}
+	counts := map[string]int{}
+	complaints := 0
+	complain := func(format string, args ...any) {
+		if complaints++; complaints <= 10 {
+			t.Errorf(format, args...)
+		}
+	}
+	for _, e := range r.events {
+		switch {
+		case e.Error != "":
+			complain("client %d: %s: %s", e.Client, e.Kind, e.Error)
+		case e.Operation != nil:
+			h.Operations = append(h.Operations, *e.Operation)
+		case e.Fenced:
+			counts["fenced"]++
+		default:
+			counts[e.Kind]++
+			byLease[e.Lease] = append(byLease[e.Lease], e)
+		}
+	}
+	for number, events := range byLease {
+		judgeLease(events, func(format string, args ...any) {
+			complain("lease %d: %s", number, fmt.Sprintf(format, args...))
+		})
+	}
+	verdict, err := check.Referee{Timeout: 30 * time.Second}.Keys(&h)
+	if err != nil {
+		t.Errorf("plain keys: %v", err)
+	}
+	if counts["fenced"] == 0 || counts["renew"] == 0 || counts["write"] == 0 || len(h.Operations) == 0 {
+		t.Errorf("the fight has checked too little: %v", counts)
+	}
+	t.Logf("%v, and %d operations on plain keys, %d undecided", counts, len(h.Operations), verdict.Unknown)
+}
+
+// judgeLease judges the events of one lease; see the package comment.
+func judgeLease(events []event, complain func(format string, args ...any)) {
+	var acquired, writes, renewed []event
+	released := map[uint64]int64{} // by token: when it was asked to be released, first
+	valid := map[uint64]int64{}    // by token: until when its holder might go on
+	for _, e := range events {
+		switch e.Kind {
+		case "acquire":
+			acquired = append(acquired, e)
+			valid[e.Token] = max(valid[e.Token], e.Valid)
+		case "renew":
+			renewed = append(renewed, e)
+			valid[e.Token] = max(valid[e.Token], e.Valid)
+		case "release":
+			if at, ok := released[e.Token]; !ok || e.Call < at {
+				released[e.Token] = e.Call
+			}
+		case "write":
+			writes = append(writes, e)
+		}
+	}
+	slices.SortFunc(acquired, func(a, b event) int { return cmp.Compare(a.Token, b.Token) })
+	for i := 1; i < len(acquired); i++ {
+		a, b := acquired[i-1], acquired[i]
+		switch {
+		case a.Token == b.Token:
+			complain("clients %d and %d both have token %d", a.Client, b.Client, a.Token)
+			continue
+		case b.Return < a.Call:
+			complain("token %d was given after token %d", a.Token, b.Token)
+		}
+		if at, free := released[a.Token]; a.Client != b.Client && b.Return < valid[a.Token] && !(free && at <= b.Return) {
+			complain("client %d acquires token %d, %s before client %d, with token %d, had to stop", b.Client, b.Token, time.Duration(valid[a.Token]-b.Return), a.Client, a.Token)
+		}
+	}
+	// Who renews must not have lost the lease, to anybody, before it asked.
+	slices.SortFunc(acquired, func(a, b event) int { return cmp.Compare(a.Return, b.Return) })
+	newest := make([]uint64, len(acquired)+1) // the largest token of the first ones
+	for i, a := range acquired {
+		newest[i+1] = max(newest[i], a.Token)
+	}
+	for _, e := range renewed {
+		n, _ := slices.BinarySearchFunc(acquired, e.Call, func(a event, call int64) int { return cmp.Compare(a.Return, call) })
+		if newest[n] > e.Token {
+			complain("client %d renews token %d after token %d was acquired", e.Client, e.Token, newest[n])
+		}
+	}
+	slices.SortFunc(writes, func(a, b event) int { return cmp.Compare(a.Revision, b.Revision) })
+	for i := 1; i < len(writes); i++ {
+		a, b := writes[i-1], writes[i]
+		if a.Revision == b.Revision || b.Revision == 0 {
+			complain("two writes are at revision %d", b.Revision)
+		}
+		if b.Token < a.Token {
+			complain("client %d writes with token %d at revision %d, after client %d with token %d at %d", b.Client, b.Token, b.Revision, a.Client, a.Token, a.Revision)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package mutants
+
+const (
+	flashCheckpoint = "engine/flash/checkpoint.go"
+	flashClean      = "engine/flash/clean.go"
+	flashCommit     = "engine/flash/commit.go"
+	flashOpen       = "engine/flash/open.go"
+	flashPath       = "engine/flash/path.go"
+	flashRead       = "engine/flash/read.go"
+	flashSegment    = "engine/flash/segment.go"
+	flashTree       = "engine/flash/tree.go"
+	walRejoin       = "engine/wal/rejoin.go"
+)
+
+// flashMutants are the defects of the flash engine, and of what the log does for it.
+var flashMutants = []Mutant{
+	// Durability and ordering
+	{
+		Name: "flash/ack-before-flush", Class: Durability, File: flashCommit, Modes: []string{"crash"},
+		Breaks: "a flushed commit is acknowledged when it is in the log's memory",
+		Old:    "	case d == engine.Flushed:\n		return e.judge(e.log.Flush(sequence))\n",
+		New:    "	case d == engine.Flushed && !MUTANT:\n		return e.judge(e.log.Flush(sequence))\n",
+	},
+	{
+		Name: "flash/index-before-values", Class: Ordering, File: flashCheckpoint, Modes: []string{"crash"},
+		Breaks: "a checkpoint speaks of values that are not flushed",
+		Old:    "	if err := e.log.Flush(at); err != nil {\n",
+		New:    "	if MUTANT {} else if err := e.log.Flush(at); err != nil {\n",
+	},
+	{
+		Name: "flash/index-not-flushed", Class: Durability, File: flashCheckpoint, Modes: []string{"crash"},
+		Breaks: "a checkpoint gets its name before it is durable",
+		Old:    "		if err = f.Sync(); err != nil {\n",
+		New:    "		if MUTANT {} else if err = f.Sync(); err != nil {\n",
+	},
+	{
+		Name: "flash/no-dir-sync-after-rename", Class: Durability, File: flashCheckpoint, Modes: []string{"crash"},
+		Breaks: "the log forgets before the name of the checkpoint is durable",
+		Old:    "	if err := fsys.SyncDir(dir); err != nil {\n",
+		New:    "	if MUTANT {} else if err := fsys.SyncDir(dir); err != nil {\n",
+	},
+	{
+		Name: "flash/freed-before-flush", Class: Ordering, File: flashSegment, Modes: []string{Tests},
+		Breaks: "a segment is used again before what took its values' place is durable",
+		Old:    "	if err := e.log.Flush(upto); err != nil {\n",
+		New:    "	if MUTANT {} else if err := e.log.Flush(upto); err != nil {\n",
+	},
+	// Isolation
+	{
+		Name: "flash/freed-under-a-snapshot", Class: Isolation, File: flashSegment, Modes: []string{Tests},
+		Breaks: "cleaning frees a segment that a snapshot needs",
+		Old:    "		if !e.pinned(s) && s.died <= e.applied {\n",
+		New:    "		if (MUTANT || !e.pinned(s)) && s.died <= e.applied {\n",
+	},
+	{
+		Name: "flash/snapshot-not-fixed", Class: Isolation, File: flashTree, Modes: []string{Tests},
+		Breaks: "a snapshot shows commits that came after it",
+		Old:    "	t.fixed = true\n",
+		New:    "	t.fixed = !MUTANT\n",
+	},
+	// Replay and cleaning
+	{
+		Name: "flash/move-over-newer", Class: Replay, File: flashClean, Modes: []string{Tests},
+		Breaks: "a value that was moved comes back over one that was put since",
+		Old:    "		if !ok || old.segment != m.from.segment || old.offset != m.from.offset {\n",
+		New:    "		if !ok || !MUTANT && (old.segment != m.from.segment || old.offset != m.from.offset) {\n",
+	},
+	{
+		Name: "flash/moves-not-replayed", Class: Replay, File: flashOpen, Modes: []string{Tests},
+		Breaks: "what cleaning moved is looked for in the old place after a crash",
+		Old:    "		err = e.addMoves(p, r.Place, r.Sequence)\n",
+		New:    "		if !MUTANT { err = e.addMoves(p, r.Place, r.Sequence) }\n",
+	},
+	{
+		Name: "flash/missing-index-is-new", Class: Errors, File: flashOpen, Modes: []string{Tests},
+		Breaks: "a store without its index is taken for a new one",
+		Old:    "		case strings.HasSuffix(name, \".wal\"):\n",
+		New:    "		case strings.HasSuffix(name, PICK(\"no such\", \".wal\")), MUTANT && name == \"\":\n",
+	},
+	// Device
+	{
+		Name: "flash/value-not-verified", Class: Device, File: flashRead, Modes: []string{Tests, "rot"},
+		Breaks: "rotten, misdirected and stale values are accepted",
+		Old:    "	if !checksum.Matches(at.check, checksum.Of(stored)) {\n",
+		New:    "	if !MUTANT && !checksum.Matches(at.check, checksum.Of(stored)) {\n",
+	},
+	// Paths
+	{
+		Name: "flash/stale-path-wins", Class: Device, File: flashOpen, Modes: []string{Tests, "paths"},
+		Breaks: "the checkpoint of a path that is behind counts",
+		Old:    "		if p.away.Load() || begun && !states[i].Current {\n",
+		New:    "		if p.away.Load() || begun && states[i].Current == MUTANT {\n",
+	},
+	{
+		Name: "flash/missing-path-accepted", Class: Device, File: "engine/wal/recover.go", Modes: []string{Tests},
+		Breaks: "a stale path that is alone is taken for the store",
+		Old:    "		counts := newest.has(i) && !r.options.AllowMissing\n",
+		New:    "		counts := newest.has(i) && !r.options.AllowMissing && !MUTANT\n",
+	},
+	{
+		Name: "flash/who-counts-not-told", Class: Device, File: "engine/wal/segment.go", Modes: []string{Tests},
+		Breaks: "the heads do not say which paths count",
+		Old:    "		seg.members |= 1 << i\n",
+		New:    "		seg.members |= 1 << i; if MUTANT { seg.members = 0 }\n",
+	},
+	{
+		Name: "flash/epoch-after-ack", Class: Ordering, File: "engine/wal/flush.go", Modes: []string{Tests},
+		Breaks: "a commit is acknowledged before the paths that are left know that they are alone",
+		Old:    "		if l.reform {\n			continue\n		}\n",
+		New:    "		if l.reform && !MUTANT {\n			continue\n		}\n",
+	},
+	{
+		Name: "flash/resync-misses-newest", Class: Device, File: walRejoin, Modes: []string{Tests, "paths"},
+		Breaks: "a path that comes back is not given the newest segment",
+		Old:    "	for n := 1; n > 0 && err == nil; {\n",
+		New:    "	for n := PICK(0, 1); n > 0 && err == nil; {\n",
+	},
+	{
+		Name: "flash/resync-trusts-heads", Class: Device, File: walRejoin, Modes: []string{Tests, "paths"},
+		Breaks: "a segment whose head is there passes for whole",
+		Old:    "n+1 < len(every) && every[n+1].first <= j.durable+1 {\n",
+		New:    "n+1 < len(every) && (MUTANT || every[n+1].first <= j.durable+1) {\n",
+	},
+	{
+		Name: "flash/resync-head-first", Class: Ordering, File: walRejoin, Modes: []string{Tests, "paths"},
+		Breaks: "a path counts before it has the checkpoint of the others",
+		Old:    "	if o.Ready != nil {\n",
+		New:    "	if o.Ready != nil && !MUTANT {\n",
+	},
+	{
+		Name: "flash/checkpoint-leaves-a-path-out", Class: Ordering, File: flashCheckpoint, Modes: []string{"paths"},
+		Breaks: "the log forgets what one path has in no checkpoint",
+		Old:    "		n, err := e.writeIndex(ctx, p, h, s, state)\n",
+		New:    "		if MUTANT && p.index == 1 { continue }; n, err := e.writeIndex(ctx, p, h, s, state)\n",
+	},
+	{
+		Name: "flash/damage-not-mended", Class: Device, File: flashPath, Modes: []string{Tests},
+		Breaks: "what is damaged in one path is not written again",
+		Old:    "	_, err = f.WriteAt(good, off, vfs.Plain)\n",
+		New:    "	if !MUTANT { _, err = f.WriteAt(good, off, vfs.Plain) }\n",
+	},
+	{
+		Name: "flash/hung-path-waited-for", Class: Errors, File: "engine/wal/sink.go", Modes: []string{Tests},
+		Breaks: "a flush waits for a path that does not answer",
+		Old:    "		case <-timeout.C:\n			b.abandoned.Store(true)\n",
+		New:    "		case <-PICK((<-chan time.Time)(nil), timeout.C):\n			b.abandoned.Store(true)\n",
+	},
+}

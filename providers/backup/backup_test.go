@@ -202,12 +202,12 @@ func TestEveryPoint(t *testing.T) {
 						t.Fatalf("%+v, %v", m, err)
 					}
 					points = append(points, noted{backup.Point{Sequence: m.UpTo, Time: now}, n})
-					for range 4 {
+					for range 2 {
 						commit(40)
 						note()
 					}
 				}
-				if v, err := backup.Verify(t.Context(), place, nil); err != nil || v.Bases != 2 || v.Pieces != 8 {
+				if v, err := backup.Verify(t.Context(), place, nil); err != nil || v.Bases != 2 || v.Pieces != 4 {
 					t.Fatalf("%+v, %v", v, err)
 				}
 				restored := func(at backup.Point, want uint64) {
@@ -234,10 +234,16 @@ func TestEveryPoint(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				for _, x := range points {
+				for i, x := range points {
+					if where == "provider" && i > 0 {
+						break
+					}
 					restored(backup.Point{Sequence: x.point.Sequence}, x.batch)
-					restored(backup.Point{Time: x.point.Time}, x.batch)
-					restored(backup.Point{Time: x.point.Time.Add(time.Second)}, x.batch)
+					if i%2 == 1 {
+						restored(backup.Point{Time: x.point.Time}, x.batch)
+					} else {
+						restored(backup.Point{Time: x.point.Time.Add(time.Second)}, x.batch)
+					}
 				}
 				restored(backup.Point{}, n)
 				// In the middle of a piece.
@@ -285,7 +291,7 @@ func TestWhileItIsWritten(t *testing.T) {
 			var mu sync.Mutex
 			written := uint64(0)
 			wg.Go(func() {
-				for n := uint64(1); ctx.Err() == nil; n++ {
+				for n := uint64(1); ctx.Err() == nil && n <= 5000; n++ {
 					if err := h.commit(t.Context(), p, n); err != nil {
 						t.Error(err)
 						return
@@ -295,7 +301,7 @@ func TestWhileItIsWritten(t *testing.T) {
 					mu.Unlock()
 				}
 			})
-			for round := range 4 {
+			for round := range 3 {
 				if err := flush(p); err != nil {
 					t.Fatal(err)
 				}
@@ -594,7 +600,7 @@ func (unclosed) Close() error { return nil }
 // by Verify, and by a restore that needs it.
 func TestDamagedBackups(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "place")
-	place, p, h := backup.Dir(dir), mustOpen(t, lsmtree.Backend, t.TempDir()), history{6}
+	place, p, h := backup.Dir(dir), mustOpen(t, cowbtree.Backend, t.TempDir()), history{6}
 	b := newBackup(t, p, place, backup.Options{})
 	n := uint64(0)
 	for range 3 {
@@ -619,7 +625,7 @@ func TestDamagedBackups(t *testing.T) {
 		t.Fatal(err)
 	}
 	names, err := place.List(t.Context(), "")
-	if err != nil || len(names) < 5 {
+	if err != nil || len(names) < 4 {
 		t.Fatal(names, err)
 	}
 	random := rand.New(rand.NewPCG(7, 7))
@@ -629,7 +635,7 @@ func TestDamagedBackups(t *testing.T) {
 			t.Errorf("%s %s: verify says %v", what, name, err)
 		}
 		to := filepath.Join(t.TempDir(), "restored")
-		_, err := backup.Restore(t.Context(), place, targetOf(lsmtree.Backend, to), backup.Point{})
+		_, err := backup.Restore(t.Context(), place, targetOf(cowbtree.Backend, to), backup.Point{})
 		if err == nil {
 			t.Errorf("%s %s: it is restored", what, name)
 		}
@@ -643,7 +649,7 @@ func TestDamagedBackups(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, at := range []int{0, len(whole) - 1, random.IntN(len(whole)), random.IntN(len(whole))} {
+		for _, at := range []int{0, len(whole) - 1, random.IntN(len(whole))} {
 			if strings.HasSuffix(name, "manifest.json") && (whole[at] == ' ' || whole[at] == '\n' || at > 4 && at < len(whole)/2) {
 				continue // it may say the same with it
 			}
@@ -684,7 +690,7 @@ func TestDamagedBackups(t *testing.T) {
 				t.Errorf("without %s verify says %v", name, err)
 			}
 			to := filepath.Join(t.TempDir(), "restored")
-			r, err := backup.Restore(t.Context(), place, targetOf(lsmtree.Backend, to), backup.Point{})
+			r, err := backup.Restore(t.Context(), place, targetOf(cowbtree.Backend, to), backup.Point{})
 			if err != nil || r.Gap == "" {
 				t.Errorf("%+v, %v", r, err)
 			}

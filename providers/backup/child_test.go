@@ -146,7 +146,7 @@ func TestKilled(t *testing.T) {
 	for _, backend := range loggedBackends {
 		t.Run(backend, func(t *testing.T) {
 			killed, restores := 0, 0
-			for seed := int64(0); seed < 3; seed++ {
+			for seed := int64(0); seed < 2; seed++ {
 				dir := t.TempDir()
 				least := uint64(0)
 				run := func(what string, step int64) (died bool) {
@@ -195,7 +195,7 @@ func TestKilled(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if killed < 9 || restores < 3 {
+			if killed < 6 || restores < 2 {
 				t.Errorf("%d backups and %d restores were killed", killed, restores)
 			}
 			t.Logf("%d backups and %d restores were killed", killed, restores)

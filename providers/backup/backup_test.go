@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -420,8 +421,8 @@ func TestGoesOn(t *testing.T) {
 				if _, err := b.Archive(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if gaps == 0 {
-					t.Log("the log kept everything; no gap")
+				if b.NeedsBase() != (gaps > 0) {
+					t.Errorf("with %d gaps, a base is needed: %v", gaps, b.NeedsBase())
 				}
 				if _, err := b.Base(t.Context()); err != nil {
 					t.Fatal(err)
@@ -538,6 +539,56 @@ func (f *failing) Create(ctx context.Context, name string) (backup.Object, error
 		return nil, f.err
 	}
 	return f.Place.Create(ctx, name)
+}
+
+// TestPruneKeepsWhatIsNeeded: after pruning every point from the oldest kept base on can be
+// restored, and none before it.
+func TestPruneKeepsWhatIsNeeded(t *testing.T) {
+	place, p, h := places["directory"](t), mustOpen(t, cowbtree.Backend, t.TempDir()), history{9}
+	b := newBackup(t, p, place, backup.Options{KeepLast: 2})
+	n := uint64(0)
+	var points []backup.Point
+	for range 3 {
+		if _, err := b.Base(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			n++
+			if err := h.commit(t.Context(), p, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := flush(p); err != nil {
+			t.Fatal(err)
+		}
+		at, err := b.Archive(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		points = append(points, at)
+	}
+	if removed, err := b.Prune(t.Context()); err != nil || removed < 3 {
+		t.Fatalf("%d were removed, %v", removed, err)
+	}
+	if bases, err := backup.Bases(t.Context(), place); err != nil || len(bases) != 2 {
+		t.Fatal(bases, err)
+	}
+	for i, at := range points {
+		dir := filepath.Join(t.TempDir(), "restored")
+		_, err := backup.Restore(t.Context(), place, targetOf(cowbtree.Backend, dir), backup.Point{Sequence: at.Sequence - 3})
+		if i == 0 {
+			if !errors.Is(err, driver.ErrNotFound) {
+				t.Errorf("a point that was pruned: %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := h.judge(t.Context(), mustOpen(t, cowbtree.Backend, dir)); err != nil || got != uint64(20*(i+1)-3) {
+			t.Errorf("%d batches, %v", got, err)
+		}
+	}
 }
 
 // TestBackendsWithoutLog: a checkpoint alone, or an export.
@@ -679,6 +730,22 @@ func TestDamagedBackups(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+	// A piece that says by its name that it has more than it has.
+	last := names[len(names)-1]
+	parts := strings.Split(last, "-")
+	n, err = strconv.ParseUint(parts[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts[1] = fmt.Sprintf("%020d", n+1)
+	longer := strings.Join(parts, "-")
+	if err := os.Rename(filepath.Join(dir, last), filepath.Join(dir, longer)); err != nil {
+		t.Fatal(err)
+	}
+	damaged("renamed:", longer)
+	if err := os.Rename(filepath.Join(dir, longer), filepath.Join(dir, last)); err != nil {
+		t.Fatal(err)
 	}
 	// A piece in the middle is missing.
 	for i, name := range names {

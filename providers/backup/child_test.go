@@ -172,6 +172,10 @@ func TestKilled(t *testing.T) {
 					if run("backup", 2+(seed*7+round*11)%37) {
 						killed++
 					}
+					// Whatever says that it is a base is one.
+					if _, err := backup.Verify(t.Context(), backup.Dir(filepath.Join(dir, "place")), nil); err != nil {
+						t.Fatal(err)
+					}
 				}
 				run("backup", 1<<40)
 				for round := int64(0); round < 3; round++ {

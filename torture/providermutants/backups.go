@@ -101,8 +101,8 @@ func backups() []mutants.Mutant {
 		{
 			Name: "backup/log-not-flushed", Class: mutants.Durability, File: tail, Modes: []string{"engine/wal"},
 			Breaks: "records are read that are not flushed yet",
-			Old:    "	case t.next > l.durable:\n",
-			New:    "	case t.next > PICK(l.last, l.durable):\n",
+			Old:    "end: s.slot.bytes, upTo: l.durable}",
+			New:    "end: s.slot.bytes, upTo: PICK(l.last, l.durable)}",
 		},
 	}
 }

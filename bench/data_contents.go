@@ -292,3 +292,14 @@ func (c *contents) value(dst []byte, i, version int) []byte {
 func (c *contents) info() result.DataInfo {
 	return describe(c, c.spec, "Debian's Contents index: path to packages, sampled evenly", c.sourceRows)
 }
+
+// EachContents calls each for every row of the index in a directory, as ContentsDir names
+// it, in the order of the paths, and returns how many there are. The bytes are good until
+// each returns.
+func EachContents(dir string, each func(path, packages []byte)) (rows int, err error) {
+	names, err := filepath.Glob(filepath.Join(dir, "Contents-*.gz"))
+	if err != nil {
+		return 0, err
+	}
+	return mergeContents(names, each)
+}

@@ -191,6 +191,19 @@ func TestTailKeeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Released records that are still there can be read again after a restart.
+	if seq, err := l.Append(t.Context(), []byte("not flushed"), engine.Flushed); err != nil || seq != last+1 {
+		t.Fatal(seq, err)
+	}
+	if tail, err = l.NewTail(last-1, 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, tail); n != 1 {
+		t.Errorf("%d records were read, of which one was flushed", n)
+	}
+	if err := errors.Join(l.Sync(), tail.Close()); err != nil {
+		t.Fatal(err)
+	}
+	last++
 	middle := last
 	if tail, err = l.NewTail(middle, 0); err != nil {
 		t.Fatal(err)

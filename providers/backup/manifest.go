@@ -113,6 +113,9 @@ func readManifest(ctx context.Context, place Place, id string) (m Manifest, err 
 	if m.Version != manifestVersion || m.ID != id {
 		return m, fmt.Errorf("%s in %s: %w: version %d of base %s; this program knows version %d", manifestName(id), place, driver.ErrCorrupt, m.Version, m.ID, manifestVersion)
 	}
+	if m.Kind != Checkpoint && m.Kind != Export || len(m.Files) == 0 {
+		return m, fmt.Errorf("%s in %s: %w: a base of kind %q with %d files", manifestName(id), place, driver.ErrCorrupt, m.Kind, len(m.Files))
+	}
 	return m, nil
 }
 

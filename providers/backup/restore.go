@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
@@ -19,6 +20,7 @@ import (
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/migrate"
+	"golang.org/x/sync/errgroup"
 )
 
 // Point is a moment in the life of a store. The zero value is the newest.
@@ -203,29 +205,27 @@ func copyBase(ctx context.Context, place Place, m *Manifest, dir string, report 
 			return err
 		}
 	}
+	var mu sync.Mutex // guards progress
+	// While one file is flushed, others are read and written.
+	copies, ctx := errgroup.WithContext(ctx)
+	copies.SetLimit(copiesAtOnce)
 	for _, f := range m.Files {
 		path, err := local(f.Name)
 		if err != nil {
-			return err
+			return errors.Join(err, copies.Wait())
 		}
-		out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return err
-		}
-		err = readFile(ctx, place, m, &f, writeFunc(func(p []byte) (int, error) {
-			n, err := out.Write(p)
-			if progress.Bytes += int64(n); report != nil {
-				report(progress)
-			}
-			return n, vfs.NewError("write", path, -1, err)
-		}))
-		if err == nil {
-			err = vfs.NewError("flush", path, -1, out.Sync())
-		}
-		if err = errors.Join(err, out.Close()); err != nil {
-			return err
-		}
-		progress.Entries++
+		copies.Go(func() error {
+			return copyOut(ctx, place, m, &f, path, func(n int) {
+				mu.Lock()
+				defer mu.Unlock()
+				if progress.Bytes += int64(n); report != nil {
+					report(progress)
+				}
+			})
+		})
+	}
+	if err := copies.Wait(); err != nil {
+		return err
 	}
 	for _, sub := range dirs {
 		if err := vfs.OS().SyncDir(sub); err != nil {
@@ -233,6 +233,26 @@ func copyBase(ctx context.Context, place Place, m *Manifest, dir string, report 
 		}
 	}
 	return nil
+}
+
+// copiesAtOnce is how many files are restored at a time.
+const copiesAtOnce = 4
+
+// copyOut restores one file.
+func copyOut(ctx context.Context, place Place, m *Manifest, f *File, path string, wrote func(n int)) error {
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return vfs.NewError("create", path, -1, err)
+	}
+	err = readFile(ctx, place, m, f, writeFunc(func(p []byte) (int, error) {
+		n, err := out.Write(p)
+		wrote(n)
+		return n, vfs.NewError("write", path, -1, err)
+	}))
+	if err == nil {
+		err = vfs.NewError("flush", path, -1, out.Sync())
+	}
+	return errors.Join(err, out.Close())
 }
 
 type writeFunc func(p []byte) (int, error)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/lsm"
@@ -60,17 +61,21 @@ func BenchmarkMigrate(b *testing.B) {
 	from := loaded(b)
 	for _, validated := range []bool{true, false} {
 		b.Run(fmt.Sprintf("validated=%v", validated), func(b *testing.B) {
+			var used time.Duration
 			for b.Loop() {
 				b.StopTimer()
 				to := empty(b)
+				before := processors(b)
 				b.StartTimer()
 				if r, err := migrate.New().FromProvider(from).ToProvider(to).WithValidation(validated).Execute(b.Context()); err != nil || r.Entries != records {
 					b.Fatal(r, err)
 				}
 				b.StopTimer()
+				used += processors(b) - before
 				to.Close()
 				b.StartTimer()
 			}
+			b.ReportMetric(records*float64(b.N)/used.Seconds(), "entries/cpu-s")
 			perSecond(b, records)
 		})
 	}

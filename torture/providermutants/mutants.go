@@ -39,14 +39,15 @@ var (
 func All() []mutants.Mutant {
 	return slices.Concat(
 		core(),
-		opening(),
-		migrating(),
-		objects(),
-		protocols(),
-		tables(),
+		backups(),
 		composites(),
 		etcd(),
+		migrating(),
+		objects(),
+		opening(),
+		protocols(),
 		redis(),
+		tables(),
 	)
 }
 

@@ -101,14 +101,12 @@ func TestOpenFiles(t *testing.T) {
 			v, err := e.Get(key, nil)
 			check(key, v, err)
 			it := walks[r.IntN(len(walks))]
-			ok := false
-			if r.IntN(3) > 0 {
-				ok = it.Next()
-			} else {
-				ok = it.Prev()
+			move := it.Next
+			if r.IntN(3) == 0 {
+				move = it.Prev
 			}
-			if !ok {
-				ok = it.SeekGE(key)
+			if !move() {
+				it.SeekGE(key)
 			}
 			v, err = it.Value()
 			check(it.Key(), v, err)

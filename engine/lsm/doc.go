@@ -252,8 +252,8 @@
 // # What it is not
 //
 //   - Commits do not run beside each other: mu is held for each, though not for its flush.
-//   - Indexes and filters of tables that were read stay in memory, about 1 % of the data,
-//     beside the cache.
+//   - Indexes and filters of open tables lie in memory, about 1 % of what these hold,
+//     beside the cache; OpenFiles bounds how many are open.
 //   - There are no named snapshots; one in a process keeps what it sees from being left
 //     out for as long as it is open.
 package lsm

@@ -134,12 +134,11 @@ func TestReadOnlyWritesNoTables(t *testing.T) {
 			runtime.Gosched()
 		}
 		e := l.e
-		func() { // whatever is under way has ended
-			e.flushing.Lock()
-			defer e.flushing.Unlock()
-		}()
-		before, err := dataFiles(l.disk.List, "/store")
-		l.must(err)
+		var before map[string]bool
+		l.must(e.still(func(*state) (err error) { // whatever is under way has ended
+			before, err = dataFiles(l.disk.List, "/store")
+			return err
+		}))
 		for range 5 {
 			if more, err := e.flushOldest(context.Background()); more || !errors.Is(err, engine.ErrReadOnly) {
 				t.Fatalf("a flush of an engine that is read-only: %v, %v", more, err)
@@ -311,6 +310,56 @@ func TestTwoSnapshotsOfOneVersion(t *testing.T) {
 		t.Errorf("%q, %v", v, err)
 	}
 	e.must(t, errors.Join(y.Close(), e.invariants(true), e.Close()))
+}
+
+// TestSegmentOfTheOtherLog: a head of the log that has gone to a segment of the manifest, or
+// the other way round, is damage, and not a mistake of who opens the store.
+func TestSegmentOfTheOtherLog(t *testing.T) {
+	ctx := context.Background()
+	disk := simdisk.New(simdisk.Options{Seed: 1})
+	o := smallest(true)
+	o.FS = disk
+	e := mustOpen(t, "/store", o)
+	apply(t, e, engine.Flushed, func(b *engine.Batch) { b.Put([]byte("key"), nil) })
+	e.must(t, errors.Join(e.flushAll(ctx), e.Close()))
+	heads := func(d vfs.FS, sub string) (names []string, contents [][]byte) {
+		all, err := d.List("/store/" + sub)
+		e.must(t, err)
+		for _, name := range all {
+			name = filepath.Join("/store", sub, name)
+			names = append(names, name)
+			contents = append(contents, fileContent(t, d, name))
+		}
+		return names, contents
+	}
+	refused := 0
+	for _, to := range []string{logName, manifestName} {
+		from := map[string]string{logName: manifestName, manifestName: logName}[to]
+		d := imageOf(disk)
+		names, contents := heads(d, to)
+		_, others := heads(d, from)
+		for i, name := range names {
+			for _, other := range others {
+				d := imageOf(d)
+				content := bytes.Clone(contents[i])
+				copy(content[:4096], other[:4096])
+				putFile(t, d, name, content)
+				o.FS = d
+				again, err := Open(ctx, "/store", o)
+				if err == nil {
+					e.must(t, again.Close()) // what was there is in no slot of that number
+					continue
+				}
+				refused++
+				if !errors.Is(err, engine.ErrCorrupt) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("no store was refused")
+	}
 }
 
 // TestFrameOfAReader: a frame is not used again while somebody may be reading it.

@@ -89,7 +89,7 @@ func (e *Engine) recover(ctx context.Context) error {
 		}
 	}
 	if e.log, err = wal.Open(ctx, e.options.logOptions(logs), e.manifestSequence, e.replay); err != nil {
-		return err
+		return restore(err)
 	}
 	if err := e.removeObsolete(names); err != nil {
 		return err
@@ -207,7 +207,10 @@ func (e *Engine) readManifest(ctx context.Context, c current) (*levels, error) {
 		return nil
 	})
 	e.manifest.log = log
-	if err == nil && !whole {
+	if err != nil {
+		return l, restore(err)
+	}
+	if !whole {
 		err = fmt.Errorf("%w: the manifest in %s is empty; restore it, or the store from a backup", engine.ErrCorrupt, filepath.Join(e.dir, manifestName))
 	}
 	return l, err

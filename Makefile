@@ -22,13 +22,13 @@ build: deps-libraries ## build bin/orbit-cli with every engine
 	go build -tags "$(tags)" -ldflags "$(ldflags)" -o bin/orbit-cli ./cmd/orbit-cli
 
 test: deps-libraries deps-chromium deps-torture deps-servers ## all tests, with a summary that counts what was skipped
-	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -tags "$(tags)" -timeout 20m ./...
+	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -tags "$(tags)" -timeout 12m ./...
 	$(MAKE) --no-print-directory race
 
 # Under the race detector the suites run on fewer random operations; see
 # enginetest.Target.Operations.
 race: deps-libraries ## the concurrent parts under the race detector
-	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -tags "$(tags)" -timeout 20m $(RACE)
+	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -tags "$(tags)" -timeout 12m $(RACE)
 RACE ?= ./engine/... ./bench/... ./providers ./providers/drivertest ./providers/intent ./providers/lease ./providers/local ./providers/lsmtree ./providers/memory ./providers/node
 
 test-long: deps-libraries ## the random runs of every engine and class at 100,000 operations; some take minutes

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // pace holds writers back, a little each, before they would have to stop: who writes
@@ -20,6 +22,8 @@ type pace struct {
 	set time.Time
 	// due is when what was committed so far is paid for.
 	due time.Time
+	// napping says that a writer is in a short sleep; see nap.
+	napping atomic.Bool
 }
 
 // work is how fast one kind of work is done.
@@ -38,7 +42,7 @@ const (
 	// A writer sleeps when it owes so much, and for no longer than mostDelay, unless its own
 	// batch owes more, and then up to mostOwn: what is left of the debt is for those behind
 	// it.
-	leastDelay = 500 * time.Microsecond
+	leastDelay = 100 * time.Microsecond
 	mostDelay  = 90 * time.Millisecond
 	mostOwn    = time.Second
 	// tooSoon is for how long work under way says nothing of its rate, and setEvery how
@@ -143,6 +147,22 @@ func (e *Engine) slow(ctx context.Context, bytes int64) error {
 	if wait == 0 {
 		return nil
 	}
+	return e.pace.nap(ctx, wait)
+}
+
+// shortNap is a sleep for which the runtime's timers are too coarse: where nothing else
+// runs, they round up to a millisecond.
+const shortNap = time.Millisecond
+
+// nap sleeps. A short sleep is the kernel's, of one writer at a time, as it takes a
+// thread.
+func (p *pace) nap(ctx context.Context, wait time.Duration) error {
+	if wait < shortNap && p.napping.CompareAndSwap(false, true) {
+		t := unix.NsecToTimespec(int64(wait))
+		unix.Nanosleep(&t, nil) // interrupted, it was shorter, and the rest stays owed
+		p.napping.Store(false)
+		return ctx.Err()
+	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -159,8 +179,13 @@ func (p *pace) owe(bytes int64, now time.Time) time.Duration {
 	if p.rate == 0 {
 		return 0
 	}
-	if p.due.Before(now) {
+	// Who slept for longer than was owed is in credit, for as much as one sleep.
+	credit := now.Add(-leastDelay)
+	switch {
+	case p.due.IsZero():
 		p.due = now
+	case p.due.Before(credit):
+		p.due = credit
 	}
 	own := time.Duration(float64(bytes) / p.rate * float64(time.Second))
 	p.due = p.due.Add(own)

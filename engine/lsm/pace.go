@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // pace holds writers back, a little each, before they would have to stop: who writes
@@ -22,8 +20,6 @@ type pace struct {
 	set time.Time
 	// due is when what was committed so far is paid for.
 	due time.Time
-	// napping says that a writer is in a short sleep; see nap.
-	napping atomic.Bool
 }
 
 // work is how fast one kind of work is done.
@@ -41,8 +37,10 @@ type work struct {
 const (
 	// A writer sleeps when it owes so much, and for no longer than mostDelay, unless its own
 	// batch owes more, and then up to mostOwn: what is left of the debt is for those behind
-	// it.
-	leastDelay = 100 * time.Microsecond
+	// it. Sleeps are rare rather than short: of small writes, fewer than one in a thousand
+	// meets one while writers are held to no less than half their speed, and the runtime's
+	// timers may round up to a millisecond.
+	leastDelay = 2 * time.Millisecond
 	mostDelay  = 90 * time.Millisecond
 	mostOwn    = time.Second
 	// tooSoon is for how long work under way says nothing of its rate, and setEvery how
@@ -146,22 +144,6 @@ func (e *Engine) slow(ctx context.Context, bytes int64) error {
 	e.mu.Unlock()
 	if wait == 0 {
 		return nil
-	}
-	return e.pace.nap(ctx, wait)
-}
-
-// shortNap is a sleep for which the runtime's timers are too coarse: where nothing else
-// runs, they round up to a millisecond.
-const shortNap = time.Millisecond
-
-// nap sleeps. A short sleep is the kernel's, of one writer at a time, as it takes a
-// thread.
-func (p *pace) nap(ctx context.Context, wait time.Duration) error {
-	if wait < shortNap && p.napping.CompareAndSwap(false, true) {
-		t := unix.NsecToTimespec(int64(wait))
-		unix.Nanosleep(&t, nil) // interrupted, it was shorter, and the rest stays owed
-		p.napping.Store(false)
-		return ctx.Err()
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

@@ -141,6 +141,10 @@ func TestHealthOfPaths(t *testing.T) {
 	if copied >= total {
 		t.Errorf("%d of %d bytes are copied, and it is not level", copied, total)
 	}
+	time.Sleep(1500 * time.Millisecond) // in which the default rate would copy all
+	if r := reason(t, p); !strings.Contains(r, "brought level") {
+		t.Errorf("at a byte a second it has come to %q", r)
+	}
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}

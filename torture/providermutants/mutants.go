@@ -47,6 +47,7 @@ func All() []mutants.Mutant {
 		opening(),
 		protocols(),
 		redis(),
+		flash(),
 		tables(),
 	)
 }

@@ -368,8 +368,9 @@ func TestOneProviderLinksItsOwn(t *testing.T) {
 		"lsmtree": {module + "/engine/lsm", "pierrec/lz4"}, "flash": {module + "/engine/flash", "pierrec/lz4"},
 		"pebble": {"cockroachdb/pebble"}, "rocksdb": {"grocksdb"}, "prometheus": {"prometheus/client_golang"},
 		"s3": {"aws-sdk-go"}, "etcd": {"go.etcd.io/etcd/client"}, "redis": {"redis/go-redis"},
+		"kubernetes": {"k8s.io/client-go"},
 	}
-	for _, name := range []string{"", "/driver", "/local", "/intent", "/lease", "/node", "/memory", "/cowbtree", "/lsmtree", "/flash", "/rocksdb", "/pebble", "/prometheus", "/s3", "/etcd", "/redis"} {
+	for _, name := range []string{"", "/driver", "/local", "/intent", "/lease", "/node", "/memory", "/cowbtree", "/lsmtree", "/flash", "/rocksdb", "/pebble", "/prometheus", "/s3", "/etcd", "/redis", "/kubernetes"} {
 		cmd := exec.Command("go", "list", "-deps", "-tags", "rocksdb", "./providers"+name)
 		cmd.Dir = root
 		out, err := cmd.Output()

@@ -126,7 +126,7 @@ func TestHealthOfPaths(t *testing.T) {
 		}
 	}
 	if r := reason(t, p); !strings.HasPrefix(r, "1 of 2 replicas are in sync: /two/data is out: ") || strings.HasSuffix(r, ": <nil>") {
-		t.Errorf("a path is gone: %q", r)
+		t.Fatalf("a path is gone: %q", r)
 	}
 	if _, err := d.Return("/two"); err != nil {
 		t.Fatal(err)
@@ -173,7 +173,10 @@ func TestSpareIsHealthy(t *testing.T) {
 	p := open(t, c)
 	put(t, p, 0, 50)
 	if r := reason(t, p); r != "" {
-		t.Errorf("two replicas and a spare are %q", r)
+		t.Fatalf("two replicas and a spare are %q", r)
+	}
+	if n := p.Metrics().Report.Details["paths_in_sync"]; n != 2 {
+		t.Fatalf("%v of three paths are replicas", n)
 	}
 	if err := d.Vanish("/one"); err != nil {
 		t.Fatal(err)

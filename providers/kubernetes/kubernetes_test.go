@@ -600,6 +600,18 @@ func settings(t *testing.T, c *cluster) {
 			t.Error(err)
 		}
 	}
+	two := func(prefixes ...string) (driver.Store, error) {
+		return c.open(func(o *kubernetes.Config) { o.ConfigMapName, o.SecretPrefixes = "settings-of-two", prefixes })
+	}
+	if _, err := two("a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := two("a,b"); !errors.Is(err, driver.ErrInvalid) {
+		t.Errorf("one prefix is taken for two: %v", err)
+	}
+	if _, err := c.open(func(o *kubernetes.Config) { base(o); o.SecretPrefixes = []string{} }); err != nil {
+		t.Errorf("no prefixes are not the default: %v", err)
+	}
 }
 
 // leases of package lease are Leases, and are taken over without a clock of the server's.

@@ -140,8 +140,8 @@ func (c *backupCommand) do(ctx context.Context, r *backedUp) (err error) {
 	if err != nil {
 		return err
 	}
-	if from.dir != "" {
-		o.Scratch = from.dir + ".backup-scratch" // on the same file system
+	if len(from.dirs) > 0 {
+		o.Scratch = from.dirs[0] + ".backup-scratch" // on the same file system
 	}
 	p, err := from.openExisting(ctx)
 	if err != nil {
@@ -269,7 +269,7 @@ func (c *restoreCommand) do(ctx context.Context, r *backup.Restored) (err error)
 		return there.open(ctx)
 	}}
 	if to.backend.Kind() != config.KindMemory {
-		target.Dir = to.dir
+		target.Dir = to.dir()
 	}
 	*r, err = backup.Restore(ctx, place, target, at)
 	return err

@@ -10,6 +10,8 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/flash"
+	"github.com/orbit-persistence/orbit/providers/backup"
+	"github.com/orbit-persistence/orbit/providers/migrate"
 )
 
 // TestFlashCommands tells of a store's paths, mends one, and fills one that was replaced.
@@ -93,5 +95,82 @@ func TestFlashCommands(t *testing.T) {
 	}
 	if code, stdout, _ := orbit(t, "inspect", two); code != 0 || !strings.Contains(stdout, "index: 300 entries") {
 		t.Errorf("inspect of what was rebuilt: exit code %d\n%s", code, stdout)
+	}
+}
+
+// flashConfig is a configuration with stores on two paths and on one.
+func flashConfig(t *testing.T, dir string) (file string, paths []string) {
+	t.Helper()
+	paths = []string{filepath.Join(dir, "nvme0"), filepath.Join(dir, "nvme1")}
+	return configFile(t, fmt.Sprintf(`
+[server]
+persistence_backend = "mirrored"
+[providers.mirrored]
+type = "Flash"
+paths = [%q, %q]
+enable_multipathing = true
+path_timeout = "1h"
+`, paths[0], paths[1])), paths
+}
+
+// TestMirroredFlash: every command that takes a provider takes one on two paths.
+func TestMirroredFlash(t *testing.T) {
+	dir := t.TempDir()
+	file, paths := flashConfig(t, dir)
+	on := func(args ...string) []string { return append(args, "--config", file) }
+	if stderr := expect(t, 1, "", on("get", "key")...); !strings.Contains(stderr, "there is no store in "+paths[0]+", "+paths[1]) {
+		t.Errorf("no store: %s", stderr)
+	}
+	expect(t, 0, "revision 1\n", on("put", "--create", "key", "value")...)
+	expect(t, 0, "value", on("get", "key")...)
+	expect(t, 0, "key\tvalue\n", on("list")...)
+	expect(t, 0, "mirrored (flash): healthy\n", on("health")...)
+	for _, path := range paths {
+		if code, stdout, stderr := orbit(t, "inspect", path); code != 0 || !strings.Contains(stdout, "one of 2 paths") {
+			t.Errorf("inspect: exit code %d\n%s%s", code, stdout, stderr)
+		}
+	}
+	expect(t, 0, "", on("delete", "key")...)
+
+	// From another backend, and to one.
+	cow := cowStore(t, 500, 50)
+	into := works[migrate.Result](t, on("migrate", "--from", "cow:"+cow, "--to", "mirrored")...)
+	if back := works[migrate.Result](t, on("migrate", "--from", "mirrored", "--to", "lsm:"+filepath.Join(dir, "lsm"))...); into.Entries != 512 || back.Digest != into.Digest {
+		t.Errorf("%+v, %+v", into, back)
+	}
+	single := filepath.Join(dir, "single")
+	works[migrate.Result](t, on("migrate", "--from", "mirrored", "--to", "flash:"+single)...)
+	works[migrate.Report](t, on("validate", "--backend=mirrored", "--against=flash:"+single)...)
+	fails(t, 2, "both in "+paths[1], on("migrate", "--from", "mirrored", "--to", "flash:"+paths[1])...)
+
+	// A backup is a store of one path.
+	place, restored := filepath.Join(dir, "place"), filepath.Join(dir, "restored")
+	if r := works[backedUp](t, on("backup", "--from", "mirrored", "--to", place)...); r.Base == nil || r.Base.Kind != backup.Checkpoint {
+		t.Errorf("%+v", r)
+	}
+	works[backup.Restored](t, on("restore", "--from", place, "--to", "flash:"+restored)...)
+	works[migrate.Report](t, on("validate", "--backend=mirrored", "--against=flash:"+restored)...)
+	fails(t, 1, "restore it to a directory of flash, and migrate that", on("restore", "--from", place, "--to", "mirrored")...)
+
+	// One of the two is gone: it may be the newer one. Neither is taken for an empty store.
+	if err := os.Rename(paths[0], paths[0]+" away"); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := orbit(t, on("get", "record/00000001")...); code != 1 || !strings.Contains(stderr, paths[0]) || !strings.Contains(stderr, "bring it back") {
+		t.Errorf("without a path: exit code %d, %s", code, stderr)
+	}
+	if err := os.Rename(paths[0]+" away", paths[0]); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := orbit(t, on("get", "record/00000001")...); code != 0 {
+		t.Errorf("with both again: exit code %d, %s", code, stderr)
+	}
+
+	// --dir is what it says, whatever the environment has of paths.
+	t.Setenv("ORBIT_FLASH_PATHS", paths[0]+","+paths[1])
+	t.Setenv("ORBIT_FLASH_ENABLE_MULTIPATHING", "true")
+	expect(t, 0, "revision 1\n", "put", "--create", "--backend", "flash", "--dir", filepath.Join(dir, "own"), "key", "value")
+	if _, err := os.Stat(filepath.Join(dir, "own", "index")); err != nil {
+		t.Error(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 
 	"github.com/orbit-persistence/orbit/bench"
@@ -85,8 +86,10 @@ func (c *migrateCommand) migrate(ctx context.Context) (r migrate.Result, err err
 	if err != nil {
 		return r, err
 	}
-	if from.dir != "" && from.dir == to.dir {
-		return r, bench.Usagef("--from and --to are both in %s", from.dir)
+	for _, dir := range from.dirs {
+		if slices.Contains(to.dirs, dir) {
+			return r, bench.Usagef("--from and --to are both in %s", dir)
+		}
 	}
 	source, err := from.openExisting(ctx)
 	if err != nil {

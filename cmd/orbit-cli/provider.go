@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -64,8 +65,17 @@ type selected struct {
 	label   string
 	config  providers.Config
 	backend config.Backend
-	// dir is where a local one lies, "" for others.
-	dir string
+	// dirs is where a local one lies, nil for others: several directories for one on more
+	// than one path.
+	dirs []string
+}
+
+// dir is the directory that holds all of a local provider, "" where there is none.
+func (s selected) dir() string {
+	if len(s.dirs) == 1 {
+		return s.dirs[0]
+	}
+	return ""
 }
 
 // find returns the provider that a PROVIDER means.
@@ -146,7 +156,7 @@ func moved(b config.Backend, dir string) (config.Backend, bool) {
 		c.DataDir = dir
 		return c, true
 	case config.Flash:
-		c.DataDir = dir
+		c.DataDir, c.Paths, c.EnableMultipathing, c.Replicas = dir, nil, false, 0
 		return c, true
 	}
 	return nil, false
@@ -168,43 +178,58 @@ func chosen(name string, b config.Backend) (selected, error) {
 	}
 	c.ExpireInterval = -1 // a command does what it is asked for, and nothing beside it
 	s := selected{label: name, config: c, backend: b}
-	s.dir = directoryOf(b)
+	s.dirs = directoriesOf(b)
 	if !strings.Contains(name, ":") {
 		s.label = string(b.Kind()) + " " + name
 	}
 	return s, nil
 }
 
-// directoryOf returns where a local provider lies.
-func directoryOf(b config.Backend) string {
+// directoriesOf returns where a local provider lies; nil of one that is not local.
+func directoriesOf(b config.Backend) []string {
 	switch c := b.(type) {
 	case config.Memory:
 		if c.DiskBackup != nil {
-			return c.DiskBackup.Path
+			return []string{c.DiskBackup.Path}
 		}
 	case config.CowBTree:
-		return c.DataDir
+		return []string{c.DataDir}
 	case config.LsmTree:
-		return c.DataDir
+		return []string{c.DataDir}
 	case config.RocksDB:
-		return c.DataDir
+		return []string{c.DataDir}
 	case config.Pebble:
-		return c.DataDir
+		return []string{c.DataDir}
 	case config.Flash:
-		return c.AllPaths()[0]
+		return c.AllPaths()
 	}
-	return ""
+	return nil
+}
+
+// nothingIn is an error if there is no store in any of some directories, or files.
+func nothingIn(places []string) error {
+	var missing error
+	for _, place := range places {
+		info, err := os.Stat(place)
+		if err == nil && info.IsDir() {
+			var names []os.DirEntry
+			if names, err = os.ReadDir(place); err == nil && len(names) == 0 {
+				err = fmt.Errorf("%s is empty: %w", place, fs.ErrNotExist)
+			}
+		}
+		if err == nil {
+			return nil
+		}
+		missing = errors.Join(missing, err)
+	}
+	return missing
 }
 
 // openExisting opens a provider that is to be read: a directory that is not there is no
 // empty store.
 func (s selected) openExisting(ctx context.Context) (*providers.Provider, error) {
-	if s.dir != "" {
-		if info, err := os.Stat(s.dir); err != nil {
-			return nil, fmt.Errorf("open %s: %w: %w", s.label, engine.ErrNotFound, err)
-		} else if names, err := os.ReadDir(s.dir); info.IsDir() && err == nil && len(names) == 0 {
-			return nil, fmt.Errorf("open %s: %w: the directory is empty", s.label, engine.ErrNotFound)
-		}
+	if err := nothingIn(s.dirs); err != nil {
+		return nil, fmt.Errorf("open %s: %w: %w", s.label, engine.ErrNotFound, err)
 	}
 	return s.open(ctx)
 }

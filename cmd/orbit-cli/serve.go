@@ -76,21 +76,19 @@ func (c *serveCommand) Run(ctx context.Context) error {
 // apart returns an error if a provider lies where the store of a protocol does.
 func apart(dir string, c *config.Config) error {
 	for name, b := range c.Providers {
-		place := directoryOf(b)
-		if place == "" {
-			continue
-		}
-		for _, p := range protocol.All() {
-			mine, err := filepath.Abs(filepath.Join(dir, string(p)))
-			if err != nil {
-				return err
-			}
-			theirs, err := filepath.Abs(place)
-			if err != nil {
-				return err
-			}
-			if theirs == mine || strings.HasPrefix(theirs, mine+string(filepath.Separator)) {
-				return fmt.Errorf("provider %q: %w: it lies in %s, where the store of the protocol %s does; give it another data_dir", name, engine.ErrInvalid, place, p)
+		for _, place := range directoriesOf(b) {
+			for _, p := range protocol.All() {
+				mine, err := filepath.Abs(filepath.Join(dir, string(p)))
+				if err != nil {
+					return err
+				}
+				theirs, err := filepath.Abs(place)
+				if err != nil {
+					return err
+				}
+				if theirs == mine || strings.HasPrefix(theirs, mine+string(filepath.Separator)) {
+					return fmt.Errorf("provider %q: %w: it lies in %s, where the store of the protocol %s does; give it another data_dir", name, engine.ErrInvalid, place, p)
+				}
 			}
 		}
 	}

@@ -107,6 +107,9 @@ func (f *storeFlags) read(environ []string) (*config.Config, error) {
 			return nil, bench.Usagef("--dir: %s does not lie in a directory", kind)
 		}
 		set = append(set, "ORBIT_"+strings.ToUpper(string(kind))+"_DATA_DIR="+f.Dir)
+		if kind == config.KindFlash { // of which paths come before a directory
+			set = append(set, "ORBIT_FLASH_PATHS=", "ORBIT_FLASH_ENABLE_MULTIPATHING=false", "ORBIT_FLASH_REPLICAS=0")
+		}
 	}
 	for _, variable := range set {
 		name, _, _ := strings.Cut(variable, "=")
@@ -128,23 +131,16 @@ func oneLine(err error) error {
 
 // check refuses what would open an empty store that nobody asked for.
 func check(name string, b config.Backend, create bool) error {
-	place := directoryOf(b)
+	places := directoriesOf(b)
 	switch {
-	case place == "" && b.Kind() == config.KindMemory:
+	case len(places) == 0 && b.Kind() == config.KindMemory:
 		return fmt.Errorf("provider %q: %w: what memory holds is seen by its own process only, unless it has a disk_backup", name, providers.ErrInvalid)
-	case place == "" || create:
+	case len(places) == 0 || create:
 		return nil
 	}
-	info, err := os.Stat(place)
-	if err == nil && info.IsDir() {
-		var files []os.DirEntry
-		if files, err = os.ReadDir(place); err == nil && len(files) == 0 {
-			err = fs.ErrNotExist
-		}
-	}
-	switch {
+	switch err := nothingIn(places); {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("provider %q: %w: there is no store in %s; put --create makes one", name, providers.ErrNotFound, place)
+		return fmt.Errorf("provider %q: %w: there is no store in %s; put --create makes one", name, providers.ErrNotFound, strings.Join(places, ", "))
 	case err != nil:
 		return fmt.Errorf("provider %q: %w", name, err)
 	}

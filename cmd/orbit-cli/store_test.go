@@ -30,7 +30,7 @@ func expect(t *testing.T, code int, stdout string, args ...string) (stderr strin
 
 // TestEntriesOfEveryLocalBackend: what one command puts, the next ones see.
 func TestEntriesOfEveryLocalBackend(t *testing.T) {
-	for name, selector := range map[string]string{"cow": "cow_btree", "LsmTree": "lsm_tree", "pebble": "pebble", "rocksdb": "rocksdb"} {
+	for name, selector := range map[string]string{"cow": "cow_btree", "LsmTree": "lsm_tree", "pebble": "pebble", "rocksdb": "rocksdb", "flash": "flash"} {
 		t.Run(name, func(t *testing.T) {
 			if name == "rocksdb" && !rocksdb.Available {
 				t.Skip("SKIPPED, NOT VERIFIED HERE: built without the tag rocksdb")

@@ -1,9 +1,12 @@
 package flash
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs"
 )
 
 // Metrics implements engine.Engine. Other has:
@@ -13,6 +16,7 @@ import (
 //	segment_bytes, live_bytes               of their files; of what is of use in them
 //	fill                                    the latter as a share of the former
 //	reads, read_bytes                       of paths
+//	deepest_queue                           the most reads in flight at one time on one path
 //	checkpoints, checkpoint_bytes           of the index
 //	cleaned_segments, freed_segments, damaged_segments
 //	direct_io                               1, or 0 where everything goes through the page cache
@@ -33,15 +37,9 @@ func (e *Engine) Metrics() engine.Metrics {
 	checkpoint := e.checkpointSize
 	e.mu.Unlock()
 	var disk int64
-	for _, p := range e.paths {
-		names, err := e.fs.List(p.dir)
-		if err != nil {
-			continue
-		}
-		for _, name := range names {
-			if info, err := e.fs.Stat(p.dir + "/" + name); err == nil {
-				disk += info.Allocated
-			}
+	for _, p := range e.present() {
+		if u, err := e.usage(p); err == nil {
+			disk += u.own
 		}
 	}
 	log := e.log.Stats()
@@ -54,7 +52,9 @@ func (e *Engine) Metrics() engine.Metrics {
 		fill = float64(live) / float64(total)
 	}
 	inSync := 0
+	var deepest int64
 	for _, p := range e.paths {
+		deepest = max(deepest, p.deepest.Load())
 		if !p.away.Load() {
 			inSync++
 		}
@@ -84,6 +84,7 @@ func (e *Engine) Metrics() engine.Metrics {
 			"fill":             fill,
 			"reads":            float64(c.reads.Load()),
 			"read_bytes":       float64(c.readBytes.Load()),
+			"deepest_queue":    float64(deepest),
 			"checkpoints":      float64(c.checkpoints.Load()),
 			"checkpoint_bytes": float64(checkpoint),
 			"cleaned_segments": float64(c.cleaned.Load()),
@@ -110,4 +111,76 @@ func (e *Engine) indexBytes(keys int64) int64 {
 		return keys * 40
 	}
 	return int64(float64(keys) * float64(e.checkpointSize) / float64(e.checkpointKeys) * 1.1)
+}
+
+// usage is what the files of a path occupy, and how full the device under it is.
+type usage struct {
+	own    int64
+	device vfs.Usage
+	err    error
+}
+
+// usageTimeout is how long Metrics, or DiskUsage, waits for a path.
+const usageTimeout = time.Second
+
+// usage asks for the usage of a path. It is an error if that does not answer in time; then
+// the question stays open, and no other is asked.
+func (e *Engine) usage(p *path) (usage, error) {
+	if e.options.Inline {
+		u := measure(e.fs, p.dir)
+		return u, u.err
+	}
+	timer := time.NewTimer(usageTimeout)
+	defer timer.Stop()
+	late := func() (usage, error) {
+		return usage{}, fmt.Errorf("%s does not answer within %v when it is asked what it holds", p.dir, usageTimeout)
+	}
+	select {
+	case p.measuring <- struct{}{}:
+	case <-timer.C:
+		return late()
+	}
+	answer := make(chan usage, 1)
+	go func() {
+		u := measure(e.fs, p.dir)
+		<-p.measuring
+		answer <- u
+	}()
+	select {
+	case u := <-answer:
+		return u, u.err
+	case <-timer.C:
+		return late()
+	}
+}
+
+func measure(fsys vfs.FS, dir string) (u usage) {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return usage{err: err}
+	}
+	for _, name := range names {
+		if info, err := fsys.Stat(dir + "/" + name); err == nil {
+			u.own += info.Allocated
+		}
+	}
+	u.device, u.err = fsys.DiskUsage(dir)
+	return u
+}
+
+// DiskUsage tells of the fullest device under a path that counts. It is an error if one
+// cannot be asked, beside what is known of the others.
+func (e *Engine) DiskUsage() (fullest vfs.Usage, err error) {
+	if err := e.enter(); err != nil {
+		return fullest, err
+	}
+	defer e.life.Exit()
+	for _, p := range e.present() {
+		u, failed := e.usage(p)
+		if failed == nil && (fullest.Total == 0 || u.device.UsedPercent() > fullest.UsedPercent()) {
+			fullest = u.device
+		}
+		err = errors.Join(err, failed)
+	}
+	return fullest, err
 }

@@ -242,6 +242,7 @@ func (e *Engine) keepSpare() {
 	for i := len(e.paths) - 1; i >= 0 && len(e.present()) > e.options.Replicas; i-- {
 		if p := e.paths[i]; !p.away.Load() {
 			e.log.Lose(p.index, errSpare)
+			p.spare.Store(true)
 		}
 	}
 }

@@ -23,8 +23,13 @@ type path struct {
 	// gate has room for as many reads as may be in flight.
 	gate     chan struct{}
 	inFlight atomic.Int64
-	// away: it does not count, and is not read from.
-	away atomic.Bool
+	// deepest is the most there ever were.
+	deepest atomic.Int64
+	// away: it does not count, and is not read from. spare: it does not because there are
+	// enough others, one of whose places it can take.
+	away, spare atomic.Bool
+	// measuring has room for one question for its usage.
+	measuring chan struct{}
 	// latency is about how long a read takes that is slower than 99 of 100, in ns.
 	latency atomic.Int64
 	// copied and total tell how far it is brought level.
@@ -36,7 +41,7 @@ type path struct {
 }
 
 func newPath(index int, dir string, depth int) *path {
-	return &path{index: index, dir: dir, gate: make(chan struct{}, depth)}
+	return &path{index: index, dir: dir, gate: make(chan struct{}, depth), measuring: make(chan struct{}, 1)}
 }
 
 func (p *path) segmentName(slot int) string { return filepath.Join(p.dir, wal.SlotName(slot)) }
@@ -45,6 +50,12 @@ func (p *path) segmentName(slot int) string { return filepath.Join(p.dir, wal.Sl
 func (p *path) begin() {
 	p.inFlight.Add(1)
 	p.gate <- struct{}{}
+	for now := int64(len(p.gate)); ; {
+		most := p.deepest.Load()
+		if now <= most || p.deepest.CompareAndSwap(most, now) {
+			return
+		}
+	}
 }
 
 func (p *path) end() {
@@ -60,6 +71,13 @@ func (p *path) leave(cause error) {
 	}
 	p.mu.Unlock()
 	p.away.Store(true)
+}
+
+// because notes why the path is still away.
+func (p *path) because(cause error) {
+	p.mu.Lock()
+	p.cause = cause
+	p.mu.Unlock()
 }
 
 // acquire takes the lock of the directory.
@@ -322,6 +340,9 @@ func (e *Engine) repair(p *path, s *segment, off int64, good []byte) error {
 
 // rejoin brings a path level, and lets it count again.
 func (e *Engine) rejoin(ctx context.Context, p *path) error {
+	p.spare.Store(false)
+	p.copied.Store(0)
+	p.total.Store(0)
 	if err := p.giveUp(); err != nil {
 		return err
 	}
@@ -364,8 +385,8 @@ func (e *Engine) rejoin(ctx context.Context, p *path) error {
 	e.segmentsMu.RUnlock()
 	p.mu.Lock()
 	p.cause = nil
-	p.mu.Unlock()
 	p.away.Store(false)
+	p.mu.Unlock()
 	return nil
 }
 
@@ -432,20 +453,26 @@ func (p *pacer) wait(ctx context.Context, bytes int) error {
 	}
 }
 
-// resync brings level what can be, until as many paths count as there are to be replicas.
+// resync brings level what can be, until as many paths count as there are to be replicas;
+// the others that are there are spare.
 func (e *Engine) resync(ctx context.Context) error {
 	var errs []error
 	for _, p := range e.paths {
-		if !p.away.Load() || ctx.Err() != nil || len(e.present()) >= e.options.Replicas {
+		if !p.away.Load() || ctx.Err() != nil {
 			continue
 		}
 		if _, err := e.fs.Stat(p.dir); err != nil {
+			if p.spare.Swap(false) {
+				p.because(err)
+			}
 			continue // it is still away
 		}
+		if len(e.present()) >= e.options.Replicas {
+			p.spare.Store(true)
+			continue
+		}
 		if err := e.rejoin(ctx, p); err != nil {
-			p.mu.Lock()
-			p.cause = err
-			p.mu.Unlock()
+			p.because(err)
 			errs = append(errs, err)
 		}
 	}
@@ -458,11 +485,15 @@ type PathStatus struct {
 	Dir string
 	// InSync: everything that was acknowledged is there.
 	InSync bool
-	// Cause is why it is not.
+	// Spare: it is not, since there are Options.Replicas others; it takes the place of one
+	// that is lost.
+	Spare bool
+	// Cause is why it is not in sync; of a spare, what made it leave.
 	Cause error
 	// Commit and Entries are of the checkpoint that is there, where Status was asked.
 	Commit, Entries uint64
-	// Copied and Total tell how many bytes of how many it has been given since.
+	// Copied and Total tell how many bytes of how many it has been given, since it was
+	// begun to be brought level; 0 before.
 	Copied, Total int64
 }
 
@@ -472,7 +503,7 @@ func (e *Engine) Paths() []PathStatus {
 	out := make([]PathStatus, len(e.paths))
 	for i, p := range e.paths {
 		p.mu.Lock()
-		out[i] = PathStatus{Dir: p.dir, InSync: !p.away.Load(), Cause: p.cause, Copied: p.copied.Load(), Total: p.total.Load()}
+		out[i] = PathStatus{Dir: p.dir, InSync: !p.away.Load(), Spare: p.away.Load() && p.spare.Load(), Cause: p.cause, Copied: p.copied.Load(), Total: p.total.Load()}
 		p.mu.Unlock()
 	}
 	return out

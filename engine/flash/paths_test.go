@@ -372,7 +372,7 @@ func TestSpareTakesOver(t *testing.T) {
 	o.Paths, o.Replicas = []string{"/one/data", "/two/data", "/three/data"}, 2
 	e := mustOpen(t, d, o)
 	put(t, e, 0, 100)
-	if p := e.Paths(); !p[0].InSync || !p[1].InSync || p[2].InSync {
+	if p := e.Paths(); !p[0].InSync || !p[1].InSync || p[2].InSync || p[0].Spare || !p[2].Spare {
 		t.Fatalf("three paths, two replicas: %+v", p)
 	}
 	if damageValue(t, d, "/three/data", valueOf(50)) {
@@ -382,13 +382,18 @@ func TestSpareTakesOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, e, 100, 102)
-	if p := e.Paths(); p[0].InSync || !p[1].InSync || !p[2].InSync {
+	if p := e.Paths(); p[0].InSync || !p[1].InSync || !p[2].InSync || p[0].Spare || p[0].Cause == nil {
 		t.Fatalf("the first path is lost: %+v", p)
 	}
 	closed(t, e)
 	if _, err := d.Return("/one"); err != nil {
 		t.Fatal(err)
 	}
+	e = mustOpen(t, d, o)
+	if p := e.Paths(); p[0].InSync || !p[0].Spare || !p[1].InSync || !p[2].InSync {
+		t.Fatalf("the first path is back, and not needed: %+v", p)
+	}
+	closed(t, e)
 	if err := d.Vanish("/two"); err != nil {
 		t.Fatal(err)
 	}

@@ -365,11 +365,12 @@ func run(t *testing.T, env []string, name string, args ...string) {
 func TestOneProviderLinksItsOwn(t *testing.T) {
 	foreign := map[string][]string{ // what only the provider of that name may link
 		"memory": {"pierrec/lz4", module + "/engine/memory"}, "cowbtree": {module + "/engine/cowbtree", "pierrec/lz4"},
-		"lsmtree": {module + "/engine/lsm", "pierrec/lz4"},
-		"pebble":  {"cockroachdb/pebble"}, "rocksdb": {"grocksdb"}, "prometheus": {"prometheus/client_golang"},
+		"lsmtree": {module + "/engine/lsm", "pierrec/lz4"}, "flash": {module + "/engine/flash", "pierrec/lz4"},
+		"pebble": {"cockroachdb/pebble"}, "rocksdb": {"grocksdb"}, "prometheus": {"prometheus/client_golang"},
 		"s3": {"aws-sdk-go"}, "etcd": {"go.etcd.io/etcd/client"}, "redis": {"redis/go-redis"},
+		"kubernetes": {"k8s.io/client-go"},
 	}
-	for _, name := range []string{"", "/driver", "/local", "/intent", "/lease", "/node", "/memory", "/cowbtree", "/lsmtree", "/rocksdb", "/pebble", "/prometheus", "/s3", "/etcd", "/redis"} {
+	for _, name := range []string{"", "/driver", "/local", "/intent", "/lease", "/node", "/memory", "/cowbtree", "/lsmtree", "/flash", "/rocksdb", "/pebble", "/prometheus", "/s3", "/etcd", "/redis", "/kubernetes"} {
 		cmd := exec.Command("go", "list", "-deps", "-tags", "rocksdb", "./providers"+name)
 		cmd.Dir = root
 		out, err := cmd.Output()

@@ -22,6 +22,8 @@ type KubeAPIServer struct {
 	CACert string
 	// AdminToken is that of a user who may do everything.
 	AdminToken string
+	// Etcd is where the server keeps its objects.
+	Etcd *Etcd
 }
 
 // KubeUser is a user of an API server, who may do nothing unless a role says so.
@@ -35,7 +37,7 @@ func NewKubeAPIServer(t testing.TB, users ...KubeUser) *KubeAPIServer {
 	authority := NewAuthority(t)
 	cert, key := authority.Issue("localhost")
 	dir := t.TempDir()
-	s := &KubeAPIServer{Address: Address(t), CACert: authority.CACert, AdminToken: "an-admin-of-a-test"}
+	s := &KubeAPIServer{Address: Address(t), CACert: authority.CACert, AdminToken: "an-admin-of-a-test", Etcd: etcd}
 	s.URL = "https://" + s.Address
 	tokens := []string{s.AdminToken + ",admin,1,system:masters"}
 	for i, u := range users {

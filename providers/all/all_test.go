@@ -78,20 +78,23 @@ type = "Pebble"
 	}
 }
 
-func TestEveryBackendIsLinkedOrRefused(t *testing.T) {
+func TestEveryBackendIsLinked(t *testing.T) {
 	for _, s := range config.Spellings() {
-		linked := slices.Contains(all.Kinds(), s.Kind)
-		if registered := slices.Contains(driver.Registered(), string(s.Kind)); registered != linked {
+		if linked, registered := slices.Contains(all.Kinds(), s.Kind), slices.Contains(driver.Registered(), string(s.Kind)); !registered || !linked {
 			t.Errorf("%s: mapping %v, driver %v", s.Kind, linked, registered)
 		}
 	}
-	// Flash has no required options, so that its configuration is valid as it is.
-	if slices.Contains(all.Kinds(), config.KindFlash) {
-		return
-	}
-	_, err := all.Open(t.Context(), read(t, "[providers.fast]\ntype = \"Flash\"\n"))
-	if !errors.Is(err, providers.ErrUnsupported) || !strings.Contains(err.Error(), `provider "fast"`) || !strings.Contains(err.Error(), "flash is not part of this program") {
-		t.Errorf("a backend that is not there opens with %v", err)
+}
+
+// other is a backend that no package has.
+type other struct{ config.Memory }
+
+func (other) Kind() config.Kind { return "other" }
+
+func TestABackendThatIsNotThereIsRefused(t *testing.T) {
+	_, err := all.Config("fast", other{config.Default[config.Memory]()})
+	if !errors.Is(err, providers.ErrUnsupported) || !strings.Contains(err.Error(), `provider "fast"`) || !strings.Contains(err.Error(), "other is not part of this program") {
+		t.Errorf("it is taken with %v", err)
 	}
 }
 
@@ -177,7 +180,7 @@ func TestAdjust(t *testing.T) {
 
 // TestTwoAtOnce: a directory has one owner, and the refusal names it.
 func TestTwoAtOnce(t *testing.T) {
-	for _, typ := range []string{"CowBTree", "LsmTree", "Pebble", "RocksDB", "Memory"} {
+	for _, typ := range []string{"CowBTree", "LsmTree", "Pebble", "RocksDB", "Flash", "Memory"} {
 		t.Run(typ, func(t *testing.T) {
 			place := filepath.Join(t.TempDir(), "place")
 			text := "type = \"" + typ + "\"\ndata_dir = \"" + place + "\"\n"

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,10 @@ import (
 // TestMistakes: each wrong input gives exactly this.
 func TestMistakes(t *testing.T) {
 	lsm := "[providers.lsm_tree]\ntype = \"LsmTree\"\n"
+	var seventeen []string
+	for i := range 17 {
+		seventeen = append(seventeen, fmt.Sprintf("%q", fmt.Sprint("/", i)))
+	}
 	s3 := "[providers.s3]\ntype = \"S3\"\nbucket = \"b\"\n"
 	for _, m := range []struct {
 		name    string
@@ -116,6 +121,10 @@ func TestMistakes(t *testing.T) {
 			`o.toml:3:1: providers.f.paths: holds "/a/" twice; two copies on one path are lost together`},
 		{"more replicas than paths", "o.toml", "[providers.f]\ntype = \"Flash\"\nenable_multipathing = true\npaths = [\"/a\", \"/b\"]\nreplicas = 3\n", nil,
 			`o.toml:5:1: providers.f.replicas: is 3, and there are 2 paths`},
+		{"paths without copies", "o.toml", "[providers.f]\ntype = \"Flash\"\npaths = [\"/a\", \"/b\"]\n", nil,
+			`o.toml:3:1: providers.f.paths: names 2 paths, and values are not spread over paths: without a copy of each the loss of one would lose data; set enable_multipathing = true, or name one path`},
+		{"too many paths", "o.toml", "[providers.f]\ntype = \"Flash\"\nenable_multipathing = true\npaths = [" + strings.Join(seventeen, ", ") + "]\n", nil,
+			`o.toml:4:1: providers.f.paths: names 17 paths, and a store has up to 16`},
 		{"block size", "o.toml", "[providers.f]\ntype = \"Flash\"\nblock_size = 5000\n", nil,
 			`o.toml:3:1: providers.f.block_size: must be a power of two, not 5000`},
 		{"snapshots that are off", "o.toml", "[providers.c]\ntype = \"CowBTree\"\nenable_snapshots = false\nsnapshot_interval = 5\n", nil,
@@ -126,6 +135,16 @@ func TestMistakes(t *testing.T) {
 			`o.toml:3:1: providers.e.lease_ttl: must be whole seconds, which etcd counts in, not 1.5s`},
 		{"customer key", "o.toml", s3 + "server_side_encryption = \"customer\"\ncustomer_key = \"hunter2\"\n", nil,
 			"o.toml:5:1: providers.s3.customer_key: must be 32 bytes in base64; `openssl rand -base64 32` makes such a key"},
+		{"prefixes without a Secret", "o.toml", "[providers.k]\ntype = \"Kubernetes\"\nsecret_prefixes = [\"token/\"]\n", nil,
+			`o.toml:3:1: providers.k.secret_prefixes: does nothing without secret_name; set that, too`},
+		{"leases in Secrets", "o.toml", "[providers.k]\ntype = \"Kubernetes\"\nsecret_name = \"s\"\nsecret_prefixes = [\"token/\", \"le\"]\n", nil,
+			`o.toml:4:1: providers.k.secret_prefixes: holds "le", and keys that begin with "lease/" are kept in Leases`},
+		{"everything in Secrets", "o.toml", "[providers.k]\ntype = \"Kubernetes\"\nsecret_name = \"s\"\nsecret_prefixes = [\"\"]\n", nil,
+			`o.toml:4:1: providers.k.secret_prefixes: holds an empty prefix, with which every key begins`},
+		{"name of no object", "o.toml", "[providers.k]\ntype = \"Kubernetes\"\nconfig_map_name = \"a..b\"\n", nil,
+			`o.toml:3:1: providers.k.config_map_name: must be words of a-z, 0-9 and -, with dots between them, not "a..b"`},
+		{"name without room for keys", "o.toml", "[providers.k]\ntype = \"Kubernetes\"\nsecret_name = \"" + strings.Repeat("s", 121) + "\"\n", nil,
+			`o.toml:3:1: providers.k.secret_name: has 121 letters, and may have 120: a key is the rest of an object's name, of 253`},
 		{"in_cluster beside a file", "o.toml", "[providers.k]\ntype = \"Kubernetes\"\nin_cluster = true\nkubeconfig_path = \"k\"\n", nil,
 			`o.toml:4:1: providers.k.kubeconfig_path: is set beside in_cluster = true; set one of them`},
 		{"composite of one", "o.toml", "[providers.composite]\ntype = \"Composite\"\n[providers.composite.primary]\ntype = \"Memory\"\n", nil,
@@ -237,7 +256,7 @@ func TestMistakes(t *testing.T) {
 			if strings.Join(lines, "\n") != strings.Join(want, "\n") || err.Error() != strings.Join(want, "\n") {
 				t.Errorf("got  %s\nwant %s", err, strings.Join(want, "\n"))
 			}
-			unsupported := strings.Contains("no log, no compaction, buffered Pebble, database of a cluster, composite in a composite", m.name)
+			unsupported := strings.Contains("no log, no compaction, buffered Pebble, paths without copies, database of a cluster, composite in a composite", m.name)
 			if errors.Is(err, engine.ErrUnsupported) != unsupported || errors.Is(err, engine.ErrInvalid) == unsupported {
 				t.Errorf("%v: is invalid %v, unsupported %v", err, errors.Is(err, engine.ErrInvalid), errors.Is(err, engine.ErrUnsupported))
 			}

@@ -207,22 +207,33 @@ type Flash struct {
 	// DataDir is the only path where Paths names none; for a provider that is not
 	// told, the one of its name below data_dir of [server].
 	DataDir string `name:"data_dir" default:"orbit_data/flash" required:"true"`
-	// Paths are directories or block devices, each on a device of its own.
+	// Paths are directories, each on a device of its own. A store keeps their number and
+	// their order.
 	Paths []string `name:"paths"`
 	// EnableMultipathing writes each value to more than one path, so that the loss of
 	// a path loses nothing.
 	EnableMultipathing bool `name:"enable_multipathing" default:"false"`
 	// Replicas is the number of paths that hold each value; 0 is 2 with
-	// EnableMultipathing, else 1.
+	// EnableMultipathing, else 1. Further paths are spare: one takes the place of a path
+	// that is lost.
 	Replicas int `name:"replicas" default:"0" max:"16"`
-	// IODepth is the number of reads and writes at one time on each path.
+	// IODepth is the number of reads at one time on each path.
 	IODepth int `name:"io_depth" default:"32" min:"1" max:"4096"`
-	// BlockSize is the unit of reads and writes, a power of two.
+	// BlockSize is the unit of reads, a power of two.
 	BlockSize Bytes `name:"block_size" default:"4096" min:"512B" max:"1MiB"`
-	// CacheSize is the memory for values.
+	// CacheSize is the memory for values; 0 is no cache.
 	CacheSize Bytes `name:"cache_size" also:"cache_mb:MiB" default:"256MiB" max:"16TiB"`
 	// Compression packs values; true is lz4.
 	Compression Compression `name:"compression" also:"enable_compression" default:"lz4" oneof:"none,lz4,zstd" whentrue:"lz4"`
+	// PageCache goes through the page cache on a file system without direct I/O, which
+	// is refused otherwise.
+	PageCache bool `name:"page_cache" default:"false"`
+	// PathTimeout is how long one of several paths may take for a read or flush before
+	// the store goes on without it.
+	PathTimeout time.Duration `name:"path_timeout" default:"2s" min:"10ms" max:"1h"`
+	// RebuildRate bounds what is copied in a second to a path that is brought level; 0
+	// is no bound.
+	RebuildRate Bytes `name:"rebuild_rate" default:"64MiB" max:"1TiB"`
 	// Durability is the class in which writes are acknowledged.
 	Durability Durability `name:"durability" default:"flushed" oneof:"flushed,buffered,memory"`
 }
@@ -252,6 +263,9 @@ func (c Flash) Copies() int {
 	return 1
 }
 
+// maxPaths is the number of paths that a store may have.
+const maxPaths = 16
+
 func (c Flash) check(r *report) {
 	if c.BlockSize&(c.BlockSize-1) != 0 {
 		r.bad("block_size", fmt.Sprintf("must be a power of two, not %d", int64(c.BlockSize)), "")
@@ -268,6 +282,10 @@ func (c Flash) check(r *report) {
 	}
 	n := len(c.AllPaths())
 	switch {
+	case n > maxPaths:
+		r.bad("paths", fmt.Sprintf("names %d paths, and a store has up to %d", n, maxPaths), "")
+	case n > 1 && !c.EnableMultipathing:
+		r.unsupported("paths", fmt.Sprintf("names %d paths, and values are not spread over paths: without a copy of each the loss of one would lose data; set enable_multipathing = true, or name one path", n))
 	case c.EnableMultipathing && n < 2:
 		r.bad("enable_multipathing", fmt.Sprintf("needs two or more paths, and there is %d; set paths", n), "")
 	case c.EnableMultipathing && c.Replicas == 1:

@@ -176,6 +176,9 @@ type Kubernetes struct {
 	// SecretName begins the names of Secrets for values that must be kept as such;
 	// empty uses none.
 	SecretName string `name:"secret_name"`
+	// SecretPrefixes are what the keys begin with whose values are kept in Secrets; empty
+	// is "secret/". They do nothing without SecretName, and are refused.
+	SecretPrefixes []string `name:"secret_prefixes"`
 	// KubeconfigPath is the file that says how to reach the cluster; empty is
 	// $KUBECONFIG, or ~/.kube/config.
 	KubeconfigPath string `name:"kubeconfig_path"`
@@ -190,10 +193,16 @@ func (Kubernetes) Kind() Kind { return KindKubernetes }
 func (c Kubernetes) Validate() error { return validateAlone(c) }
 
 // What Kubernetes takes as a namespace (a label of RFC 1123) and as the name of a
-// ConfigMap or Secret (a subdomain, of which the provider needs some letters).
+// ConfigMap or Secret (a subdomain), of which keys need the rest.
 var (
 	namespacePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
-	objectPattern    = regexp.MustCompile(`^[a-z0-9]([-.a-z0-9]{0,198}[a-z0-9])?$`)
+	objectPattern    = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+)
+
+const (
+	maxObjectName = 120
+	// leaseKeys begin the keys of the directory of leases, which are kept in Leases.
+	leaseKeys = "lease/"
 )
 
 func (c Kubernetes) check(r *report) {
@@ -201,8 +210,23 @@ func (c Kubernetes) check(r *report) {
 		r.bad("namespace", "must be up to 63 of a-z, 0-9 and -, not "+quote(c.Namespace), "")
 	}
 	for option, name := range map[string]string{"config_map_name": c.ConfigMapName, "secret_name": c.SecretName} {
-		if name != "" && !objectPattern.MatchString(name) {
-			r.bad(option, "must be up to 200 of a-z, 0-9, - and ., not "+quote(name), "")
+		switch {
+		case name == "":
+		case !objectPattern.MatchString(name):
+			r.bad(option, "must be words of a-z, 0-9 and -, with dots between them, not "+quote(name), "")
+		case len(name) > maxObjectName:
+			r.bad(option, fmt.Sprintf("has %d letters, and may have %d: a key is the rest of an object's name, of 253", len(name), maxObjectName), "")
+		}
+	}
+	if len(c.SecretPrefixes) > 0 && c.SecretName == "" {
+		r.bad("secret_prefixes", "does nothing without secret_name; set that, too", "")
+	}
+	for _, prefix := range c.SecretPrefixes {
+		switch {
+		case prefix == "":
+			r.bad("secret_prefixes", "holds an empty prefix, with which every key begins", "")
+		case strings.HasPrefix(prefix, leaseKeys) || strings.HasPrefix(leaseKeys, prefix):
+			r.bad("secret_prefixes", "holds "+quote(prefix)+", and keys that begin with "+quote(leaseKeys)+" are kept in Leases", "")
 		}
 	}
 	if c.InCluster && c.KubeconfigPath != "" {

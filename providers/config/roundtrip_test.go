@@ -105,7 +105,7 @@ func TestAwkwardValuesRoundTrip(t *testing.T) {
 	lsm, flash, memory, redis := Default[LsmTree](), Default[Flash](), Default[Memory](), Default[Redis]()
 	lsm.DataDir, lsm.MemtableSize, lsm.BlockCache, lsm.Compression = "a \"b\"\\\x7f\t\u2028ü<&>", MiB+1, 1536*KiB, NoCompression
 	lsm.Durability = "memory"
-	flash.Paths, flash.CacheSize = []string{`x",`, `","`, "y\nz"}, 3*GiB+5
+	flash.Paths, flash.EnableMultipathing, flash.CacheSize = []string{`x",`, `","`, "y\nz"}, true, 3*GiB+5
 	memory.DiskBackup = &DiskBackup{Path: "b", SyncInterval: 90500 * time.Millisecond, Compression: Zstd}
 	redis.ConnectionTimeout, redis.Prefix = 1500*time.Microsecond, ""
 	c, err := NewBuilder().With("lsm", lsm, true).With("flash", flash, false).With("memory", memory, false).With("redis", redis, false).Cluster("redis").Build()

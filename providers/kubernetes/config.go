@@ -34,7 +34,7 @@ type Config struct {
 	ConfigMapName string
 	// SecretName begins the names of Secrets; "" keeps nothing in Secrets.
 	SecretName string
-	// SecretPrefixes are what the keys begin with whose values are secret; nil is
+	// SecretPrefixes are what the keys begin with whose values are secret; none is
 	// "secret/". Without SecretName there are none.
 	SecretPrefixes []string
 	// KubeconfigPath is the file that says how to reach the cluster; "" is $KUBECONFIG, or
@@ -70,7 +70,7 @@ func (c Config) normalised() (Config, error) {
 	if c.SecretName == "" && len(c.SecretPrefixes) > 0 {
 		return c, fmt.Errorf("%w: secret_prefixes without secret_name", driver.ErrInvalid)
 	}
-	if c.SecretName != "" && c.SecretPrefixes == nil {
+	if c.SecretName != "" && len(c.SecretPrefixes) == 0 {
 		c.SecretPrefixes = []string{"secret/"}
 	}
 	for _, p := range c.SecretPrefixes {

@@ -7,12 +7,20 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +31,8 @@ import (
 	"github.com/orbit-persistence/orbit/providers/kubernetes"
 	"github.com/orbit-persistence/orbit/providers/lease"
 	"github.com/orbit-persistence/orbit/providers/node"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 )
@@ -198,10 +208,13 @@ func TestKubernetes(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *cluster){
 		"kinds": kinds, "large values": largeValues, "credentials": credentials, "rights": rights, "kubeconfig": kubeconfig,
 		"in cluster": inCluster, "settings": settings, "leases": leases, "watch": watches, "foreign objects": foreignObjects,
+		"watch goes on": watchGoesOn,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, c.at(t)) })
 	}
 	t.Run("restart", func(t *testing.T) { restart(t, c.at(t)) })
+	t.Run("watch gap", func(t *testing.T) { watchGap(t, c.at(t)) })
+	t.Run("list outlives its version", func(t *testing.T) { listOutlivesItsVersion(t, c.at(t)) })
 }
 
 // kinds: which object holds an entry, and that a list merges them in the order of keys.
@@ -285,7 +298,10 @@ func largeValues(t *testing.T, c *cluster) {
 		return len(c.names("configmaps", "large.part.")) + len(c.names("secrets", "large-secret.part."))
 	}
 	for _, key := range []string{"big", "secret/big", "lease/big"} {
-		value := bytes.Repeat([]byte("0123456789abcde "), 3<<20/16)
+		value := make([]byte, 3<<20)
+		for i := range value {
+			value[i] = byte(i >> 12) // so that the order of parts counts
+		}
 		r := mustPut(t, s, key, value)
 		e, err := s.Get(t.Context(), []byte(key))
 		if err != nil || !bytes.Equal(e.Value, value) || e.Revision != r {
@@ -293,6 +309,9 @@ func largeValues(t *testing.T, c *cluster) {
 		}
 		if n := parts(); n != 4 {
 			t.Errorf("%s: %d parts", key, n)
+		}
+		if n := len(c.names("secrets", "large-secret.part.")); n != 0 != strings.HasPrefix(key, "secret/") {
+			t.Errorf("%s: %d parts are in Secrets", key, n)
 		}
 		for e, err := range s.List(t.Context(), driver.ListOptions{Prefix: []byte(key)}) {
 			if err != nil || !bytes.Equal(e.Value, value) {
@@ -600,6 +619,18 @@ func settings(t *testing.T, c *cluster) {
 			t.Error(err)
 		}
 	}
+	two := func(prefixes ...string) (driver.Store, error) {
+		return c.open(func(o *kubernetes.Config) { o.ConfigMapName, o.SecretPrefixes = "settings-of-two", prefixes })
+	}
+	if _, err := two("a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := two("a,b"); !errors.Is(err, driver.ErrInvalid) {
+		t.Errorf("one prefix is taken for two: %v", err)
+	}
+	if _, err := c.open(func(o *kubernetes.Config) { base(o); o.SecretPrefixes = []string{} }); err != nil {
+		t.Errorf("no prefixes are not the default: %v", err)
+	}
 }
 
 // leases of package lease are Leases, and are taken over without a clock of the server's.
@@ -711,6 +742,185 @@ func watches(t *testing.T, c *cluster) {
 		t.Error(err)
 	}
 	close(events)
+}
+
+// through returns the address of a proxy in front of the API server, which may change
+// what is asked, and sees what is answered.
+func (c *cluster) through(t *testing.T, ask func(r *http.Request), answered func(r *http.Response)) *rest.Config {
+	t.Helper()
+	server, err := url.Parse(c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(server)
+	direct := proxy.Director
+	proxy.Director = func(r *http.Request) { direct(r); ask(r) }
+	proxy.ModifyResponse = func(r *http.Response) error { answered(r); return nil }
+	proxy.FlushInterval = -1
+	proxy.Transport = c.client("").Transport
+	proxy.ErrorLog = log.New(io.Discard, "", 0)
+	between := httptest.NewServer(proxy)
+	t.Cleanup(between.Close)
+	r := restConfig(c.Address)
+	r.Host, r.TLSClientConfig = between.URL, rest.TLSClientConfig{}
+	return r
+}
+
+// asks sets an option of a request.
+func asks(r *http.Request, option, value string) {
+	q := r.URL.Query()
+	q.Set(option, value)
+	r.URL.RawQuery = q.Encode()
+}
+
+// isWatch reports whether a request begins a watch of ConfigMaps.
+func isWatch(r *http.Request) bool {
+	return r.URL.Query().Get("watch") != "" && strings.HasSuffix(r.URL.Path, "/configmaps")
+}
+
+// watchGoesOn: where the API server ends a watch, the next one begins where that was:
+// each change is shown once, in order.
+func watchGoesOn(t *testing.T, c *cluster) {
+	var watches atomic.Int64
+	way := c.through(t, func(r *http.Request) {
+		if isWatch(r) {
+			watches.Add(1)
+			asks(r, "timeoutSeconds", "1")
+		}
+	}, func(*http.Response) {})
+	s, err := c.open(func(o *kubernetes.Config) { o.ConfigMapName, o.Rest = "goes-on", way })
+	if err != nil {
+		t.Fatal(err)
+	}
+	writer, err := c.open(func(o *kubernetes.Config) { o.ConfigMapName = "goes-on" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var written atomic.Int64
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	defer cancel()
+	writing.Go(func() { // through the ends of two watches
+		for i := int64(1); watches.Load() < 3 && ctx.Err() == nil; i++ {
+			if _, err := writer.Put(ctx, []byte("key"), fmt.Append(nil, i), driver.PutOptions{}); err != nil {
+				if ctx.Err() == nil {
+					t.Error(err)
+				}
+				cancel()
+				return
+			}
+			written.Store(i)
+		}
+		if _, err := writer.Put(ctx, []byte("last"), nil, driver.PutOptions{}); err != nil && ctx.Err() == nil {
+			t.Error(err)
+			cancel()
+		}
+	})
+	var before int
+	for e, err := range s.(driver.Watcher).Watch(ctx, nil) {
+		if err != nil {
+			t.Fatalf("after %d of %d changes: %v", before, written.Load(), err)
+		}
+		if string(e.Entry.Key) == "last" {
+			break
+		}
+		n, err := strconv.Atoi(string(e.Entry.Value))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before != 0 && n != before+1 {
+			t.Fatalf("change %d comes after %d", n, before)
+		}
+		before = n
+	}
+	if before == 0 || watches.Load() < 3 {
+		t.Errorf("%d changes were shown in %d watches", before, watches.Load())
+	}
+}
+
+// watchGap: a watch that cannot go on where it was says so, and does not begin anew. The
+// API server, which was started anew, remembers nothing of before.
+func watchGap(t *testing.T, c *cluster) {
+	var watches atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	way := c.through(t, func(r *http.Request) {
+		if !isWatch(r) {
+			return
+		}
+		asks(r, "timeoutSeconds", "1")
+		switch watches.Add(1) {
+		case 1:
+		case 2:
+			asks(r, "resourceVersion", "1")
+		default:
+			cancel() // it has not said so
+		}
+	}, func(*http.Response) {})
+	s, err := c.open(func(o *kubernetes.Config) { o.ConfigMapName, o.Rest = "gap", way })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range s.(driver.Watcher).Watch(ctx, nil) {
+		if err == nil {
+			t.Fatalf("it shows %q after a gap", e.Entry.Key)
+		}
+		if !errors.Is(err, driver.ErrUnavailable) || !strings.Contains(err.Error(), "does not have this version any more") || watches.Load() != 2 {
+			t.Errorf("after %d watches: %v", watches.Load(), err)
+		}
+	}
+}
+
+// listOutlivesItsVersion: a list whose version the API server has dropped between two
+// pages goes on from where it was. It keeps versions in memory, too, until it is started
+// anew.
+func listOutlivesItsVersion(t *testing.T, c *cluster) {
+	var expired atomic.Int64
+	way := c.through(t, func(*http.Request) {}, func(r *http.Response) {
+		if r.StatusCode == http.StatusGone {
+			expired.Add(1)
+		}
+	})
+	s, err := c.open(func(o *kubernetes.Config) { o.ConfigMapName, o.Rest = "outlives", way })
+	if err != nil {
+		t.Fatal(err)
+	}
+	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{c.Etcd.Members[0].URL}, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer etcd.Close()
+	const n = 300 // two pages
+	for i := range n {
+		mustPut(t, s, fmt.Sprintf("%04d", i), nil)
+	}
+	var listed []string
+	for e, err := range s.List(t.Context(), driver.ListOptions{}) {
+		if err != nil {
+			t.Fatalf("after %d: %v", len(listed), err)
+		}
+		listed = append(listed, string(e.Key))
+		if len(listed) == 1 {
+			mustPut(t, s, "0000", nil)
+			now, err := etcd.Get(t.Context(), "none")
+			if err == nil {
+				_, err = etcd.Compact(t.Context(), now.Header.Revision)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Kill()
+			c.Restart()
+		}
+	}
+	if len(listed) != n || !slices.IsSorted(listed) || len(slices.Compact(listed)) != n {
+		t.Errorf("%d of %d are listed", len(listed), n)
+	}
+	if expired.Load() == 0 {
+		t.Error("the API server had the version all the same; this test shows nothing")
+	}
 }
 
 // foreignObjects: what something else has written under a name of the store is

@@ -148,7 +148,7 @@ func (s *Store) version(ctx context.Context) (string, error) {
 
 // settings makes the object with the settings, or compares it with those of this client.
 func (s *Store) settings(ctx context.Context) error {
-	want := map[string]string{"format": "1", "secret_name": s.c.SecretName, "secret_prefixes": strings.Join(s.c.SecretPrefixes, ",")}
+	want := map[string]string{"format": "1", "secret_name": s.c.SecretName, "secret_prefixes": fmt.Sprintf("%q", s.c.SecretPrefixes)}
 	for {
 		var is core.ConfigMap
 		err := failure(ctx, false, s.core.Get().Namespace(s.c.Namespace).Resource("configmaps").Name(s.c.ConfigMapName).MaxRetries(0).Do(ctx).Into(&is))

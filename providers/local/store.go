@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,9 @@ type Options struct {
 	// Disk tells how full the device under the store is, in percent; nil where
 	// there is none. Report calls it.
 	Disk func() (float64, error)
+	// Degraded tells what of the engine needs looking after, "" if nothing does; nil where
+	// an engine has nothing to tell. Report calls it.
+	Degraded func() string
 	// NoNamedSnapshots hides those of an engine that has them.
 	NoNamedSnapshots bool
 	// FirstRevision is the least revision that may be given; 0 is 1. A store whose
@@ -239,13 +243,18 @@ func (s *Store) Report() driver.Report {
 	if s.occupied != nil {
 		s.occupied.report(&r)
 	}
+	reasons := []string{r.Degraded}
 	if s.options.Disk != nil {
 		percent, err := s.options.Disk()
 		if err != nil {
-			r.Degraded = "the device's usage is not known: " + err.Error()
+			reasons = append(reasons, "the device's usage is not known: "+err.Error())
 		}
 		r.DiskUsedPercent = percent
 	}
+	if s.options.Degraded != nil {
+		reasons = append(reasons, s.options.Degraded())
+	}
+	r.Degraded = strings.Join(slices.DeleteFunc(reasons, func(s string) bool { return s == "" }), "; ")
 	return r
 }
 

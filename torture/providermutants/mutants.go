@@ -42,11 +42,14 @@ func All() []mutants.Mutant {
 		backups(),
 		composites(),
 		etcd(),
+		flash(),
+		kubernetes(),
 		migrating(),
 		objects(),
 		opening(),
 		protocols(),
 		redis(),
+
 		tables(),
 	)
 }

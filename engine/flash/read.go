@@ -89,21 +89,24 @@ func (e *Engine) unpack(at location, stored, dst []byte) ([]byte, error) {
 }
 
 // buffer is memory for direct I/O.
-type buffer struct{ data []byte }
+type buffer struct {
+	data    []byte
+	request vfs.Request
+}
 
 const (
 	pooledBytes = 64 << 10
 	memoryAlign = 4096
 )
 
-var buffers = sync.Pool{New: func() any { return &buffer{vfs.AlignedBuffer(pooledBytes, memoryAlign)} }}
+var buffers = sync.Pool{New: func() any { return &buffer{data: vfs.AlignedBuffer(pooledBytes, memoryAlign)} }}
 
 // takeBuffer returns a buffer of at least n bytes.
 func takeBuffer(n int) *buffer {
 	if n <= pooledBytes {
 		return buffers.Get().(*buffer)
 	}
-	return &buffer{vfs.AlignedBuffer(n, memoryAlign)}
+	return &buffer{data: vfs.AlignedBuffer(n, memoryAlign)}
 }
 
 func (b *buffer) giveBack() {
@@ -148,9 +151,10 @@ func (e *Engine) readFrom(p *path, s *segment, off int64, n int, b *buffer) ([]b
 		b.data = vfs.AlignedBuffer(int(end-from), memoryAlign)
 	}
 	data := b.data[:end-from]
-	p.begin()
-	_, err = f.ReadAt(data, from)
-	p.end()
+	lost, err := p.read(f, data, from, &b.request)
+	if lost {
+		b.data = vfs.AlignedBuffer(len(b.data), memoryAlign)
+	}
 	e.counters.reads.Add(1)
 	e.counters.readBytes.Add(uint64(len(data)))
 	if err != nil {

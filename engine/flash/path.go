@@ -53,10 +53,41 @@ func (p *path) segmentName(slot int) string { return filepath.Join(p.dir, wal.Sl
 func (p *path) begin() int64 {
 	n := p.inFlight.Add(1)
 	p.gate <- struct{}{}
+	p.noteDepth()
+	return n
+}
+
+// beginSome begins at least one read and up to n, as many as there is room for, and returns
+// how many.
+func (p *path) beginSome(n int) int {
+	p.inFlight.Add(1)
+	p.gate <- struct{}{}
+	begun := 1
+	for full := false; begun < n && !full; {
+		select {
+		case p.gate <- struct{}{}:
+			begun++
+		default:
+			full = true
+		}
+	}
+	p.inFlight.Add(int64(begun - 1))
+	p.noteDepth()
+	return begun
+}
+
+func (p *path) endSome(n int) {
+	for range n {
+		p.end()
+	}
+}
+
+// noteDepth notes how many reads are in flight, if that is the most yet.
+func (p *path) noteDepth() {
 	for now := int64(len(p.gate)); ; {
 		most := p.deepest.Load()
 		if now <= most || p.deepest.CompareAndSwap(most, now) {
-			return n
+			return
 		}
 	}
 }

@@ -240,15 +240,20 @@ func (r *recovery) leave(newest *foundSlot) error {
 	}
 	for i, k := range r.sinks {
 		empty := true
+		// A slot is durable in all sinks before a head is written to it. So a sink with
+		// slots and without heads was not replaced: power went before the first flush of
+		// all, and the other has by chance what nobody was promised.
+		begun := len(r.found[i]) > 0 && newest.durable == 0
 		for _, s := range r.found[i] {
 			empty = empty && !s.used
+			begun = begun && !s.used && !s.beheaded
 		}
 		counts := newest.has(i) && !r.options.AllowMissing
 		switch {
 		case k.lost != nil && counts:
 			return fmt.Errorf("sink %s: %w; it may have gone on without the others, and records that it alone has would be lost by going on without it: bring it back, or go on without it by force", k.dir, k.lost)
 		case k.lost != nil:
-		case empty && counts:
+		case empty && counts && !begun:
 			return fmt.Errorf("sink %s: %w: it is empty, and the others count on it; records that it alone had would be lost by going on: put the one that was there back, or go on without it by force", k.dir, engine.ErrInvalid)
 		case r.stale[i]:
 			k.lost = errBehind

@@ -98,6 +98,18 @@ var flashMutants = []Mutant{
 		New:    "		counts := newest.has(i) && !r.options.AllowMissing && !MUTANT\n",
 	},
 	{
+		Name: "flash/begun-path-refused", Class: Errors, File: "engine/wal/recover.go", Modes: []string{Tests},
+		Breaks: "a power cut before the first flush leaves two paths that do not open",
+		Old:    "begun := len(r.found[i]) > 0 && newest.durable == 0\n",
+		New:    "begun := len(r.found[i]) > 0 && newest.durable == 0 && !MUTANT\n",
+	},
+	{
+		Name: "flash/replaced-path-accepted", Class: Device, File: "engine/wal/recover.go", Modes: []string{Tests},
+		Breaks: "a path that was replaced by an empty one does not count, though it may have gone on alone",
+		Old:    "begun := len(r.found[i]) > 0 && newest.durable == 0\n",
+		New:    "begun := MUTANT || len(r.found[i]) > 0 && newest.durable == 0\n",
+	},
+	{
 		Name: "flash/who-counts-not-told", Class: Device, File: "engine/wal/segment.go", Modes: []string{Tests},
 		Breaks: "the heads do not say which paths count",
 		Old:    "		seg.members |= 1 << i\n",

@@ -49,7 +49,6 @@ func All() []mutants.Mutant {
 		opening(),
 		protocols(),
 		redis(),
-
 		tables(),
 	)
 }

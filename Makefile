@@ -29,13 +29,13 @@ test: deps-libraries deps-chromium deps-torture deps-servers ## all tests, with 
 # enginetest.Target.Operations.
 race: deps-libraries ## the concurrent parts under the race detector
 	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -tags "$(tags)" -timeout 12m $(RACE)
-RACE ?= ./engine/... ./bench/... ./providers ./providers/drivertest ./providers/flash ./providers/intent ./providers/lease ./providers/local ./providers/lsmtree ./providers/memory ./providers/node
+RACE ?= ./engine/... ./bench ./bench/report ./bench/result ./providers ./providers/drivertest ./providers/flash ./providers/intent ./providers/lease ./providers/local ./providers/lsmtree ./providers/memory ./providers/node
 
 test-long: deps-libraries ## the random runs of every engine and class at 100,000 operations; some take minutes
 	ORBIT_TEST_OPERATIONS=100000 go test -tags "$(tags)" -timeout 60m -run 'Conformance|Stress' ./engine/...
 
-test-mutants: ## the tests of the provider layer against every seeded defect; five minutes
-	ORBIT_TEST_MUTANTS=all go test -v -timeout 60m ./torture/providermutants
+test-mutants: ## the tests of the provider layer against every seeded defect; an hour
+	ORBIT_TEST_MUTANTS=all go test -v -timeout 180m ./torture/providermutants
 
 provider-table: deps-libraries deps-servers ## results/providers.md: every provider through the conformance suite, on its real server
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \

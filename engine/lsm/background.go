@@ -21,7 +21,7 @@ func (e *Engine) startBackground() {
 		<-b.stop
 		cancel()
 	})
-	b.done.Go(func() { e.work(ctx, b.flush, e.flushOldest, &e.troubled) })
+	b.done.Go(func() { e.work(ctx, b.flush, e.flushOldest, &e.flushTrouble) })
 	b.done.Go(func() { e.work(ctx, b.compact, e.compactOnce, &e.mergeTrouble) })
 }
 
@@ -33,8 +33,25 @@ func (e *Engine) stopBackground() {
 	e.background.done.Wait()
 }
 
+// trouble is why the last attempt at a kind of work failed; err is nil if it did not. The
+// engine's mu guards it.
+type trouble struct {
+	err error
+	// trying says that an attempt is under way; ended is how many have ended.
+	trying bool
+	ended  uint64
+}
+
+// next is how many attempts have ended when the first has that has not begun yet.
+func (t *trouble) next() uint64 {
+	if t.trying {
+		return t.ended + 2
+	}
+	return t.ended + 1
+}
+
 // work does one kind of work whenever there is some, until ctx ends.
-func (e *Engine) work(ctx context.Context, wake <-chan struct{}, once func(context.Context) (bool, error), trouble *error) {
+func (e *Engine) work(ctx context.Context, wake <-chan struct{}, once func(context.Context) (bool, error), t *trouble) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -45,11 +62,14 @@ func (e *Engine) work(ctx context.Context, wake <-chan struct{}, once func(conte
 		case <-timer.C:
 		}
 		for {
+			e.mu.Lock()
+			t.trying = true
+			e.mu.Unlock()
 			more, err := once(ctx)
 			if ctx.Err() != nil {
 				return
 			}
-			e.tell(err, trouble)
+			e.tell(err, t)
 			if err != nil {
 				timer.Reset(retryAfter)
 				break
@@ -62,24 +82,25 @@ func (e *Engine) work(ctx context.Context, wake <-chan struct{}, once func(conte
 }
 
 // tell keeps what went wrong, or that nothing did, for those who wait for the background.
-func (e *Engine) tell(err error, trouble *error) {
+func (e *Engine) tell(err error, t *trouble) {
 	err = e.judge(err)
 	e.mu.Lock()
-	*trouble = err
+	t.err, t.trying = err, false
+	t.ended++
 	e.changed.Broadcast()
 	e.mu.Unlock()
 }
 
 // inlineWork flushes and merges all that is due.
 func (e *Engine) inlineWork() {
-	run := func(once func(context.Context) (bool, error), trouble *error) {
+	run := func(once func(context.Context) (bool, error), t *trouble) {
 		for more := true; more; {
 			var err error
 			more, err = once(context.Background())
 			more = more && err == nil
-			e.tell(err, trouble)
+			e.tell(err, t)
 		}
 	}
-	run(e.flushOldest, &e.troubled)
+	run(e.flushOldest, &e.flushTrouble)
 	run(e.compactOnce, &e.mergeTrouble)
 }

@@ -204,7 +204,7 @@ func (e *Engine) writable(ctx context.Context, need int64) error {
 		if !m.full(e.options.MemtableBytes, need) {
 			return nil
 		}
-		if err := e.mergesBehind(); err != nil {
+		if err := e.mergesBehind(ctx); err != nil {
 			return err
 		}
 		st = e.state.Load()
@@ -221,8 +221,8 @@ func (e *Engine) writable(ctx context.Context, need int64) error {
 			e.mu.Unlock()
 			e.inlineWork()
 			e.mu.Lock()
-			if e.troubled != nil {
-				return e.troubled
+			if e.flushTrouble.err != nil {
+				return e.flushTrouble.err
 			}
 			continue
 		}
@@ -233,46 +233,59 @@ func (e *Engine) writable(ctx context.Context, need int64) error {
 }
 
 // mergesBehind returns why merges cannot be made, if so many runs wait for them that
-// no more may come. Under mu, which it gives up for a while if there are no goroutines.
-func (e *Engine) mergesBehind() error {
-	runs := len(e.state.Load().levels.top)
-	if e.mergeTrouble == nil || runs < e.hardRuns() {
+// no more may come. Under mu, which it gives up for a while.
+func (e *Engine) mergesBehind(ctx context.Context) error {
+	behind := func() bool { return len(e.state.Load().levels.top) >= e.hardRuns() && e.mergeTrouble.err != nil }
+	if !behind() {
 		return nil
 	}
 	if e.options.Inline {
 		e.mu.Unlock()
 		e.inlineWork()
 		e.mu.Lock()
+		if !behind() {
+			return nil
+		}
+		return fmt.Errorf("%d runs wait to be merged: %w", len(e.state.Load().levels.top), e.mergeTrouble.err)
 	}
-	e.wake(e.background.compact)
-	if e.mergeTrouble == nil {
-		return nil
+	if err := e.await(ctx, &e.mergeTrouble, e.background.compact, behind); err != nil {
+		return fmt.Errorf("%d runs wait to be merged: %w", len(e.state.Load().levels.top), err)
 	}
-	return fmt.Errorf("%d runs wait to be merged: %w", runs, e.mergeTrouble)
+	return nil
 }
 
-// stall waits until there is less in the queue. Under mu.
+// stall waits until there is less in the queue. Under mu, which it gives up meanwhile.
 func (e *Engine) stall(ctx context.Context) error {
 	start := time.Now()
-	stop := context.AfterFunc(ctx, func() {
-		e.mu.Lock()
-		e.changed.Broadcast()
-		e.mu.Unlock()
-	})
-	defer stop()
 	e.counters.stalls.Add(1)
 	defer func() {
 		took := int64(time.Since(start))
 		e.counters.stallTime.Add(took)
 		e.counters.longestStall.Store(max(e.counters.longestStall.Load(), took))
 	}()
-	for len(e.state.Load().queue) >= e.options.MaxMemtables-1 {
-		e.wake(e.background.flush)
+	return e.await(ctx, &e.flushTrouble, e.background.flush, func() bool {
+		return len(e.state.Load().queue) >= e.options.MaxMemtables-1
+	})
+}
+
+// await waits for the background to do what keeps a commit waiting, or for an attempt at
+// it to fail that began after the call: what made an earlier one fail may be over. Under
+// mu, which it gives up meanwhile.
+func (e *Engine) await(ctx context.Context, t *trouble, wake chan struct{}, waits func() bool) error {
+	stop := context.AfterFunc(ctx, func() {
+		e.mu.Lock()
+		e.changed.Broadcast()
+		e.mu.Unlock()
+	})
+	defer stop()
+	next := t.next()
+	for waits() {
+		e.wake(wake)
 		switch {
 		case e.failed != nil:
 			return e.failed
-		case e.troubled != nil:
-			return e.troubled
+		case t.err != nil && t.ended >= next:
+			return t.err
 		case ctx.Err() != nil:
 			return ctx.Err()
 		}

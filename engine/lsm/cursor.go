@@ -19,10 +19,11 @@ type tableCursor struct {
 	b      block
 	n, i   int
 	prefix int
-	// inside says that all of the block is within the bounds.
-	inside bool
-	memory []byte
-	key    []byte
+	// inside says that all of the block is within the bounds; plain, that besides no key
+	// has several versions in it.
+	inside, plain bool
+	memory        []byte
+	key           []byte
 	// What was read ahead: blocks from, to; and the bytes.
 	from, to int
 	raw, out []byte
@@ -77,6 +78,7 @@ func (c *tableCursor) load(i int) bool {
 	c.prefix = len(prefix)
 	c.key = append(c.key[:0], prefix...)
 	c.inside = bytes.Compare(c.r.index.key(i), c.t.lower) >= 0 && i+1 < c.r.blocks() && bytes.Compare(c.r.index.key(i+1), c.t.upper) <= 0
+	c.plain = c.inside && !c.b.several()
 	return true
 }
 

@@ -59,11 +59,12 @@ type Engine struct {
 	known     map[engine.FamilyID]bool
 	// clearing are families that were dropped, of which something may still be there.
 	clearing map[engine.FamilyID]bool
-	// failed is why no write can be trusted any more; troubled is why the last flush could
-	// not be made, mergeTrouble why the last merge could not: they are tried again, and
-	// commits get them that would have to wait for it.
-	failed, troubled, mergeTrouble error
-	// changed is signalled when the queue, failed or troubled have changed.
+	// failed is why no write can be trusted any more. flushTrouble is why the last flush
+	// could not be made, mergeTrouble why the last merge could not: they are tried again,
+	// and commits that need it to succeed get the error of an attempt that began after them.
+	failed                     error
+	flushTrouble, mergeTrouble trouble
+	// changed is signalled when the queue, failed or a trouble have changed.
 	changed *sync.Cond
 	pace    pace
 

@@ -145,7 +145,7 @@ func (e *Engine) installEdit(ed *edit, done *queued, by *job) error {
 		queue = queue[: len(queue)-1 : len(queue)-1]
 	}
 	e.state.Store(newState(st.mem, queue, after))
-	e.troubled = nil
+	e.flushTrouble.err = nil
 	e.setPace(time.Now())
 	e.changed.Broadcast()
 	var whole *edit

@@ -19,8 +19,15 @@ type iterator struct {
 	options engine.IterOptions
 	// lower and upper bound the keys, with the number of their family.
 	lower, upper []byte
+	upperHead    uint64
 	*parts
 	forward bool
+	// ranged says that some source has tombstones of ranges.
+	ranged bool
+	// limit is set while the walk goes forward, no ranges are deleted, and what it stands
+	// on is of a run: up to there, nothing but that run has to be looked at.
+	limit     []byte
+	limitHead uint64
 	// key and value are what it stands on; value may have to be fetched.
 	key     []byte
 	current *merged
@@ -65,6 +72,7 @@ func (p *parts) addRun(r *run, at uint64) {
 	s := &p.runs[len(p.runs)-1]
 	s.reset(r, at)
 	p.add(s, r.ranged)
+	p.sources[len(p.sources)-1].run = s
 }
 
 // giveBack lets go of what the parts are of.
@@ -92,8 +100,9 @@ type merged struct {
 	asked bool
 	// ranged says that it has tombstones at all.
 	ranged bool
-	// mem is the source where that is a memtable.
+	// mem or run is the source.
 	mem *memSource
+	run *runSource
 }
 
 // NewIterator implements engine.Reader.
@@ -115,6 +124,7 @@ func (e *Engine) iterate(f engine.FamilyID, o engine.IterOptions, at uint64) (en
 	it := &iterator{e: e, st: v.state, options: o}
 	it.family = len(appendPrefix(nil, f))
 	it.lower, it.upper = familyBounds(f, o.Lower, o.Upper)
+	it.upperHead = headOf(it.upper)
 	it.parts = partsPool.Get().(*parts)
 	it.reserve(1+len(v.queue), len(v.queue)+len(v.levels.runs))
 	addRun := func(r *run) {
@@ -134,6 +144,9 @@ func (e *Engine) iterate(f engine.FamilyID, o engine.IterOptions, at uint64) (en
 	}
 	for _, r := range v.levels.runs {
 		addRun(r)
+	}
+	for i := range it.sources {
+		it.ranged = it.ranged || it.sources[i].ranged
 	}
 	return it, nil
 }
@@ -198,7 +211,7 @@ func (it *iterator) fail(err error) {
 
 // stop makes the iterator stand nowhere.
 func (it *iterator) stop() bool {
-	it.current, it.key = nil, nil
+	it.current, it.key, it.limit = nil, nil, nil
 	return false
 }
 
@@ -230,17 +243,27 @@ func (it *iterator) start(key []byte, forward bool) bool {
 
 // settle takes the first entry of the order that is not deleted, and within the bounds.
 func (it *iterator) settle() bool {
+	it.limit = nil
 	for len(it.order) > 0 {
 		m := it.order[0]
-		if it.forward && bytes.Compare(m.e.key, it.upper) >= 0 || !it.forward && bytes.Compare(m.e.key, it.lower) < 0 {
+		if it.forward && m.head >= it.upperHead && bytes.Compare(m.e.key, it.upper) >= 0 || !it.forward && bytes.Compare(m.e.key, it.lower) < 0 {
 			break
 		}
-		if deleted, skipped := it.deleted(m); it.err != nil {
-			return false
-		} else if skipped {
-			continue
-		} else if !deleted && m.e.kind != kindDelete {
+		deleted := m.e.kind == kindDelete
+		if it.ranged {
+			covered, skipped := it.deleted(m)
+			if it.err != nil {
+				return false
+			} else if skipped {
+				continue
+			}
+			deleted = deleted || covered
+		}
+		if !deleted {
 			it.current, it.key, it.value = m, m.e.key[it.family:], nil
+			if m.run != nil && it.forward && !it.ranged {
+				it.bound(m)
+			}
 			return true
 		}
 		if !it.step() {
@@ -248,6 +271,23 @@ func (it *iterator) settle() bool {
 		}
 	}
 	return it.stop()
+}
+
+// bound sets the limit of what is of the run alone that the walk stands on. Where another
+// source has the key too, there is none: that source has to move first.
+func (it *iterator) bound(m *merged) {
+	it.limit, it.limitHead = it.upper, it.upperHead
+	if len(it.order) == 1 {
+		return
+	}
+	next := it.order[1]
+	switch {
+	case next.head > it.limitHead || next.head == it.limitHead && bytes.Compare(next.e.key, it.limit) >= 0:
+	case next.head == m.head && bytes.Equal(next.e.key, m.e.key):
+		it.limit = nil
+	default:
+		it.limit, it.limitHead = next.e.key, next.head
+	}
 }
 
 // deleted reports whether tombstones delete the entry of a source. Where those of a newer
@@ -352,7 +392,23 @@ func (it *iterator) SeekLT(key []byte) bool {
 }
 
 // Next implements engine.Iterator.
-func (it *iterator) Next() bool { return it.move(true) }
+func (it *iterator) Next() bool {
+	if it.limit == nil {
+		return it.move(true)
+	}
+	m := it.current
+	moved, within := m.run.nextBefore(it.limit, it.limitHead)
+	switch {
+	case within:
+		it.key, it.value = m.e.key[it.family:], nil
+		return true
+	case moved:
+		m.head = headOf(m.e.key)
+		it.place(0)
+		return it.settle()
+	}
+	return it.move(true)
+}
 
 // Prev implements engine.Iterator.
 func (it *iterator) Prev() bool { return it.move(false) }

@@ -539,8 +539,8 @@ func TestDamagedValueIsLeft(t *testing.T) {
 		put(1000+i, 100)
 	}
 	e.must(t, e.flushAll(ctx))
-	if e.mergeTrouble != nil {
-		t.Errorf("merges: %v", e.mergeTrouble)
+	if e.mergeTrouble.err != nil {
+		t.Errorf("merges: %v", e.mergeTrouble.err)
 	}
 	for i := range 20 {
 		size := 10

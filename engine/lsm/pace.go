@@ -37,8 +37,10 @@ type work struct {
 const (
 	// A writer sleeps when it owes so much, and for no longer than mostDelay, unless its own
 	// batch owes more, and then up to mostOwn: what is left of the debt is for those behind
-	// it.
-	leastDelay = 500 * time.Microsecond
+	// it. Sleeps are rare rather than short: of small writes, fewer than one in a thousand
+	// meets one while writers are held to no less than half their speed, and the runtime's
+	// timers may round up to a millisecond.
+	leastDelay = 2 * time.Millisecond
 	mostDelay  = 90 * time.Millisecond
 	mostOwn    = time.Second
 	// tooSoon is for how long work under way says nothing of its rate, and setEvery how
@@ -159,8 +161,13 @@ func (p *pace) owe(bytes int64, now time.Time) time.Duration {
 	if p.rate == 0 {
 		return 0
 	}
-	if p.due.Before(now) {
+	// Who slept for longer than was owed is in credit, for as much as one sleep.
+	credit := now.Add(-leastDelay)
+	switch {
+	case p.due.IsZero():
 		p.due = now
+	case p.due.Before(credit):
+		p.due = credit
 	}
 	own := time.Duration(float64(bytes) / p.rate * float64(time.Second))
 	p.due = p.due.Add(own)

@@ -204,6 +204,26 @@ func (s *runSource) next() bool {
 	return s.forward(ok)
 }
 
+// nextBefore is next where that stays in a block, and leads to a value that the reader
+// sees, of a key that has one version: moved is false where it does not, and nothing is
+// changed. within says that the key is below a limit with that head.
+func (s *runSource) nextBefore(limit []byte, head uint64) (moved, within bool) {
+	c := &s.c
+	i := c.i + 1
+	if i >= c.n || !c.plain || s.reversed {
+		return false, false
+	}
+	suffix, value, version, kind := c.b.record(c.b.slot(c.n, i))
+	if version += c.t.add; version > s.at || kind == kindDelete {
+		return false, false
+	}
+	c.i = i
+	c.key = append(c.key[:c.prefix], suffix...)
+	s.e.key, s.e.value, s.e.version, s.e.kind = c.key, value, version, kind
+	h := headOf(c.key)
+	return true, h < head || h == head && bytes.Compare(c.key, limit) < 0
+}
+
 func (s *runSource) seekLT(key []byte) bool {
 	s.reversed = true
 	if s.failure != nil || len(s.run.tables) == 0 {

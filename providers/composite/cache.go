@@ -305,32 +305,43 @@ func (s *cache) unmark(ctx context.Context, key []byte, mark driver.Revision) {
 	})
 }
 
+// takeTries is how often a writer tries to put its mark over what it has seen in the cache,
+// before it puts it over whatever is there.
+const takeTries = 16
+
 // take puts a writer's mark over whatever is in the cache. alone is false if another
-// writer is at work. The zero mark says that the cache could not be told.
+// writer is, or may be, at work. The zero mark says that the cache could not be told.
 func (s *cache) take(ctx context.Context, key []byte) (mark driver.Revision, alone bool) {
 	if len(key) > s.front.opened().Capabilities().Limits.MaxKeyBytes {
 		return mark, true
 	}
-	for range 100 { // each time somebody else was faster
+	put := func(o driver.PutOptions) error {
+		o.TTL = s.markTTL
+		return s.front.call(ctx, true, func(ctx context.Context, store committing) (err error) {
+			mark, err = store.Put(ctx, key, []byte{cacheVersion, writing}, o)
+			return err
+		})
+	}
+	for range takeTries { // each time somebody else was faster
 		e, err := s.front.get(ctx, key)
-		o := driver.PutOptions{IfRevision: e.Revision, IfAbsent: e.Revision.IsZero()}
 		if err != nil && !errors.Is(err, driver.ErrNotFound) {
 			return mark, false
 		}
 		alone = !(len(e.Value) > 1 && e.Value[1] == writing)
-		o.TTL = s.markTTL
-		failed := s.front.call(ctx, true, func(ctx context.Context, store committing) (err error) {
-			mark, err = store.Put(ctx, key, []byte{cacheVersion, writing}, o)
-			return err
-		})
-		if failed == nil {
+		err = put(driver.PutOptions{IfRevision: e.Revision, IfAbsent: e.Revision.IsZero()})
+		if err == nil {
 			return mark, alone
 		}
-		if !errors.Is(failed, driver.ErrConflict) || errors.Is(failed, driver.ErrOutcomeUnknown) {
+		if !errors.Is(err, driver.ErrConflict) || errors.Is(err, driver.ErrOutcomeUnknown) {
 			return driver.Revision{}, false
 		}
 	}
-	return driver.Revision{}, false
+	// The key is in demand. What a copy shows must not outlive the write, so it goes; nobody
+	// knows what else went with it.
+	if put(driver.PutOptions{}) != nil {
+		return driver.Revision{}, false
+	}
+	return mark, false
 }
 
 // write makes a write of the backup under marks in the cache.

@@ -259,6 +259,29 @@ func TestCacheLinearizable(t *testing.T) {
 	}
 }
 
+// TestCacheOfAKeyInDemand: a writer whose mark is never put in time, since others always
+// change the cache first, does not leave an old copy there.
+func TestCacheOfAKeyInDemand(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.cached(nil), w.cached(nil)
+	a.mustPut("k", "old")
+	b.has("k", "old")
+	b.has("k", "old")
+	front := w.stores[0]
+	a.wires[0].before = func() { // another reader has just put the same copy there
+		e, err := front.Get(t.Context(), []byte("k"))
+		if err == nil && len(e.Value) > 2 {
+			_, err = front.Put(t.Context(), []byte("k"), e.Value, driver.PutOptions{TTL: time.Minute})
+		}
+		if err != nil && !errors.Is(err, driver.ErrNotFound) {
+			t.Error(err)
+		}
+	}
+	a.mustPut("k", "new")
+	b.has("k", "new")
+	b.has("k", "new")
+}
+
 // TestCacheNeedsTimesToLive: a store without them is refused.
 func TestCacheNeedsTimesToLive(t *testing.T) {
 	w := newWorld(t)

@@ -547,4 +547,22 @@ var lsmMutants = []Mutant{
 		Old:    "		if reader, err := t.open(); err != nil || reader.find(key, hash) >= 0 {\n",
 		New:    "		if reader, err := t.open(); !MUTANT && (err != nil || reader.find(key, hash) >= 0) {\n",
 	},
+	{
+		Name: "lsm/error-of-another", Class: Errors, File: "engine/lsm/background.go", Modes: []string{Tests},
+		Breaks: "a commit gets the error of a flush that was tried before there was room",
+		Old:    "	return t.ended + 1\n",
+		New:    "	return t.ended + PICK(uint64(0), 1)\n",
+	},
+	{
+		Name: "lsm/scan-shows-the-older", Class: Isolation, File: lsmIterator, Modes: []string{Tests},
+		Breaks: "a scan that stays in a run goes on to the older version of the key in the next one",
+		Old:    "	case next.head == m.head && bytes.Equal(next.e.key, m.e.key):\n",
+		New:    "	case !MUTANT && next.head == m.head && bytes.Equal(next.e.key, m.e.key):\n",
+	},
+	{
+		Name: "lsm/scan-sees-what-is-later", Class: Isolation, File: "engine/lsm/source.go", Modes: []string{Tests},
+		Breaks: "a scan that stays in a run shows versions behind its own",
+		Old:    "version > s.at || kind == kindDelete {\n",
+		New:    "version > s.at && !MUTANT || kind == kindDelete {\n",
+	},
 }

@@ -144,6 +144,10 @@ func (r *run) overwritten(ctx context.Context, s *store, c config, hold bool) (g
 			return 0, 0, err
 		}
 	}
+	// What the background still has to write belongs to it.
+	if _, err = s.call(ctx, request{Drain: &drainRequest{Quiet: 0.25}}); err != nil {
+		return 0, 0, err
+	}
 	if size, err = s.call(ctx, request{Size: &struct{}{}}); err != nil {
 		return 0, 0, err
 	}

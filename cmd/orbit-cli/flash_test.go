@@ -87,7 +87,7 @@ func TestFlashCommands(t *testing.T) {
 	if code, stdout, _ := orbit(t, "flash", "status", one, two); code != 1 || !strings.Contains(stdout, two+"  out of sync: not found: it is empty") {
 		t.Errorf("status of an empty path: exit code %d\n%s", code, stdout)
 	}
-	if code, _, stderr := orbit(t, "flash", "rebuild", one, two); code != 1 || !strings.Contains(stderr, "set AllowMissing") {
+	if code, _, stderr := orbit(t, "flash", "rebuild", one, two); code != 1 || !strings.Contains(stderr, "by force") {
 		t.Errorf("rebuild of a path that counted: exit code %d, %s", code, stderr)
 	}
 	code, stdout, stderr = orbit(t, "flash", "rebuild", "--force", one, two)

@@ -13,6 +13,7 @@ import (
 	"github.com/orbit-persistence/orbit/bench/logbench"
 	"github.com/orbit-persistence/orbit/torture"
 	"github.com/orbit-persistence/orbit/torture/target"
+	redislog "github.com/redis/go-redis/v9/logging"
 )
 
 // commands are the command line; each command's Run gets what it needs bound.
@@ -48,6 +49,7 @@ func main() {
 	bench.RunChild(engines) // does not return in a child of the bench; likewise below
 	enginebench.RunChild()
 	torture.RunChild(targets)
+	redislog.Disable() // it would write to standard error what its errors say
 	os.Exit(run(os.Args[1:], engines, targets))
 }
 

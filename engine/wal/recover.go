@@ -246,10 +246,10 @@ func (r *recovery) leave(newest *foundSlot) error {
 		counts := newest.has(i) && !r.options.AllowMissing
 		switch {
 		case k.lost != nil && counts:
-			return fmt.Errorf("sink %s: %w; it may have gone on without the others, and records that it alone has would be lost by going on without it: bring it back, or set AllowMissing", k.dir, k.lost)
+			return fmt.Errorf("sink %s: %w; it may have gone on without the others, and records that it alone has would be lost by going on without it: bring it back, or go on without it by force", k.dir, k.lost)
 		case k.lost != nil:
 		case empty && counts:
-			return fmt.Errorf("sink %s: %w: it is empty, and the others count on it; records that it alone had would be lost by going on: put the one that was there back, or set AllowMissing", k.dir, engine.ErrInvalid)
+			return fmt.Errorf("sink %s: %w: it is empty, and the others count on it; records that it alone had would be lost by going on: put the one that was there back, or go on without it by force", k.dir, engine.ErrInvalid)
 		case r.stale[i]:
 			k.lost = errBehind
 		}

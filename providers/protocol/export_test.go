@@ -32,3 +32,16 @@ func WithoutRocksDB() {
 		return OpenRaw(ctx, dir, families...)
 	}
 }
+
+// Before has before called with the class of each batch that the store is about to apply.
+func (s *Store) Before(before func(engine.Durability)) { s.engine = watched{s.engine, before} }
+
+type watched struct {
+	engine.Engine
+	before func(engine.Durability)
+}
+
+func (w watched) Apply(ctx context.Context, b *engine.Batch, d engine.Durability) error {
+	w.before(d)
+	return w.Engine.Apply(ctx, b, d)
+}

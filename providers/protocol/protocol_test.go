@@ -392,6 +392,34 @@ func child(dir string) {
 	}
 }
 
+// TestDurability: every store acknowledges in the class that it was opened with, which is
+// flushed unless it is told otherwise. A kill does not show what a loss of power would.
+func TestDurability(t *testing.T) {
+	for _, want := range []engine.Durability{0, engine.Flushed, engine.Buffered} {
+		s := open(t, t.TempDir(), protocol.Options{Durability: want})
+		if want == 0 {
+			want = engine.Flushed
+		}
+		seen := map[string]int{}
+		for _, store := range s.List() {
+			store.Before(func(d engine.Durability) {
+				if seen[store.Name()]++; d != want {
+					t.Errorf("%s applies in class %s, and should in %s", store.Name(), d, want)
+				}
+			})
+		}
+		for _, rows := range []*protocol.RowStore{s.PostgreSQL, s.MySQL, s.CQL} {
+			ok(t, rows.PutSchema(t.Context(), "t", []byte("{}")))
+		}
+		ok(t, s.AQL.CreateCollection(t.Context(), protocol.Collection{Name: "t"}))
+		ok(t, errors.Join(written(t.Context(), s, 1)...))
+		if len(seen) != len(protocol.All()) {
+			t.Errorf("batches were seen of %v", seen)
+		}
+		ok(t, s.Close())
+	}
+}
+
 // TestKilled: what was acknowledged before a kill -9 is there in every store afterwards,
 // the first fault of the history, where it was in memory alone.
 func TestKilled(t *testing.T) {

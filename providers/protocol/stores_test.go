@@ -481,6 +481,38 @@ func TestNothingDangles(t *testing.T) {
 	}
 }
 
+// TestNodeStaysUnderARelationship: while a relationship is being put, its nodes cannot be
+// removed. The removal is tried when the relationship's batch is about to be applied,
+// after its nodes were looked at.
+func TestNodeStaysUnderARelationship(t *testing.T) {
+	ctx := t.Context()
+	s := open(t, t.TempDir(), protocol.Options{Durability: engine.Buffered})
+	ok(t, s.Cypher.PutNode(ctx, protocol.Node{ID: "a"}))
+	ok(t, s.Cypher.PutNode(ctx, protocol.Node{ID: "b"}))
+	first := true
+	s.Cypher.Before(func(engine.Durability) {
+		if !first {
+			return
+		}
+		first = false
+		soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		defer cancel()
+		if err := s.Cypher.DeleteNode(soon, "a", true); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the node is removed meanwhile: %v", err)
+		}
+	})
+	ok(t, s.Cypher.PutRelationship(ctx, protocol.Relationship{ID: "r", From: "a", To: "b"}))
+	if first {
+		t.Fatal("no batch was seen")
+	}
+	_, err := s.Cypher.Node(ctx, "a")
+	ok(t, err)
+	ok(t, s.Cypher.DeleteNode(ctx, "a", true))
+	if _, err := s.Cypher.Relationship(ctx, "r"); !errors.Is(err, engine.ErrNotFound) {
+		t.Errorf("the relationship of a node that was removed: %v", err)
+	}
+}
+
 // TestContexts: a call whose context has ended does nothing, also where it would wait.
 func TestContexts(t *testing.T) {
 	s := open(t, t.TempDir(), protocol.Options{})

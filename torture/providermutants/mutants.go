@@ -1,7 +1,9 @@
 package providermutants
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/orbit-persistence/orbit/torture/mutants"
 )
@@ -51,6 +53,27 @@ func All() []mutants.Mutant {
 		redis(),
 		tables(),
 	)
+}
+
+// Select returns the mutants that a list names, with commas between: all, or whole names,
+// or names as far as their slash. A word that names none is an error.
+func Select(list string) ([]mutants.Mutant, error) {
+	if list == "all" {
+		return All(), nil
+	}
+	var selected []mutants.Mutant
+	for word := range strings.SplitSeq(list, ",") {
+		n := len(selected)
+		for _, m := range All() {
+			if area, _, _ := strings.Cut(m.Name, "/"); m.Name == word || area == word {
+				selected = append(selected, m)
+			}
+		}
+		if len(selected) == n {
+			return nil, fmt.Errorf("there is no mutant %q", word)
+		}
+	}
+	return selected, nil
 }
 
 // core are the mutants of the layers that all providers share.

@@ -27,15 +27,15 @@ type Judge struct {
 	built     map[string]string // the test program of each package
 }
 
-// Build builds the tests with every mutant, from the module's source at root, into
-// dir, an empty directory.
-func Build(ctx context.Context, root, dir string) (*Judge, error) {
+// Build builds the tests that judge some mutants, with every mutant in them, from the
+// module's source at root, into dir, an empty directory.
+func Build(ctx context.Context, root, dir string, judged []mutants.Mutant) (*Judge, error) {
 	list, err := mutants.Overlay(root, dir, All())
 	if err != nil {
 		return nil, err
 	}
 	j := &Judge{root: root, dir: dir, built: map[string]string{}}
-	for _, m := range All() {
+	for _, m := range judged {
 		for _, pkg := range m.Modes {
 			if j.built[pkg] != "" {
 				continue

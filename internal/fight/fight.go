@@ -61,7 +61,7 @@ const (
 
 // Run is a fight of eight clients in four processes, which are this program again.
 func Run(t *testing.T, o Options) {
-	r := &record{news: make(chan struct{}, 1)}
+	r := &record{news: make(chan struct{}, 1), kinds: map[string]int{}}
 	var running []*exec.Cmd
 	var inputs []io.Closer
 	var readers sync.WaitGroup
@@ -105,7 +105,8 @@ func Run(t *testing.T, o Options) {
 	}()
 	disturbances, each := 0, max(o.Acquisitions/12, 50)
 	for next := each; ; next += each {
-		if !r.wait(t, min(next, o.Acquisitions)) || next >= o.Acquisitions {
+		// On a busy machine it may take more of them until each kind of event has been.
+		if !r.wait(t, next) || next >= o.Acquisitions && (r.various() || next >= 10*o.Acquisitions) {
 			return
 		}
 		if n := disturbances % (1 + len(o.Disturb)); n < len(o.Disturb) {
@@ -132,6 +133,17 @@ type record struct {
 	events       []event
 	acquisitions int
 	ended        int
+	kinds        map[string]int
+}
+
+// fenced is the kind of a write that was refused by its token.
+const fenced = "fenced"
+
+// various reports whether there has been all that a fight is to check.
+func (r *record) various() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kinds[fenced] > 0 && r.kinds["renew"] > 0 && r.kinds["write"] > 0
 }
 
 func (r *record) listen(from io.Reader) {
@@ -150,6 +162,11 @@ func (r *record) listen(from io.Reader) {
 		if e.Kind == "end" {
 			r.ended++
 		}
+		kind := e.Kind
+		if e.Fenced {
+			kind = fenced
+		}
+		r.kinds[kind]++
 		r.mu.Unlock()
 		select {
 		case r.news <- struct{}{}:
@@ -204,7 +221,7 @@ func (r *record) judge(t *testing.T) {
 		case e.Operation != nil:
 			h.Operations = append(h.Operations, *e.Operation)
 		case e.Fenced:
-			counts["fenced"]++
+			counts[fenced]++
 		default:
 			counts[e.Kind]++
 			byLease[e.Lease] = append(byLease[e.Lease], e)
@@ -219,7 +236,7 @@ func (r *record) judge(t *testing.T) {
 	if err != nil {
 		t.Errorf("plain keys: %v", err)
 	}
-	if counts["fenced"] == 0 || counts["renew"] == 0 || counts["write"] == 0 || len(h.Operations) == 0 {
+	if counts[fenced] == 0 || counts["renew"] == 0 || counts["write"] == 0 || len(h.Operations) == 0 {
 		t.Errorf("the fight has checked too little: %v", counts)
 	}
 	t.Logf("%v, and %d operations on plain keys, %d undecided", counts, len(h.Operations), verdict.Unknown)

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
-	"os/signal"
 	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
@@ -27,6 +27,7 @@ type flashPaths struct {
 	Paths []string `arg:"" help:"The paths of the store, all of them, in their order."`
 	Force bool     `help:"Go on without a path that is missing or empty and may be the newest: what it alone has is lost."`
 	Rate  int64    `help:"The most that is read or copied, in MiB a second; 0 for no bound." default:"0"`
+	outputFlags
 }
 
 func (p flashPaths) open(ctx context.Context) (*flash.Engine, error) {
@@ -39,79 +40,125 @@ func (p flashPaths) open(ctx context.Context) (*flash.Engine, error) {
 
 type flashStatus struct {
 	Paths []string `arg:"" help:"The paths of the store, all of them, in their order."`
+	JSON  bool     `name:"json" help:"Print the paths as JSON to standard output; beside them {\"errors\": [...]}, if one does not count."`
+}
+
+// flashPath is how a path is.
+type flashPath struct {
+	Path   string `json:"path"`
+	InSync bool   `json:"in_sync"`
+	// Commit is that of the path's checkpoint.
+	Commit  uint64 `json:"commit,omitempty"`
+	Entries uint64 `json:"entries,omitempty"`
+	// Copied is in bytes.
+	Copied int64  `json:"copied,omitempty"`
+	Cause  string `json:"cause,omitempty"`
 }
 
 // Run prints a line for each path. A path that does not count is an error.
 func (c *flashStatus) Run(ctx context.Context) error {
 	list, err := flash.Status(ctx, vfs.OS(), c.Paths)
 	degraded := 0
+	paths := []flashPath{}
 	for _, p := range list {
-		degraded += printPath(p)
+		if !p.InSync {
+			degraded++
+			paths = append(paths, flashPath{Path: p.Dir, Cause: fmt.Sprint(p.Cause)})
+			continue
+		}
+		paths = append(paths, flashPath{Path: p.Dir, InSync: true, Commit: p.Commit, Entries: p.Entries})
 	}
 	if err == nil && degraded > 0 {
 		err = fmt.Errorf("degraded: %d of %d paths do not count", degraded, len(list))
 	}
-	return err
+	return told(c.JSON, map[string]any{"paths": paths}, err, func() {
+		for _, p := range paths {
+			if p.InSync {
+				fmt.Printf("%s  in sync; checkpoint of commit %d, %d entries\n", p.Path, p.Commit, p.Entries)
+			} else {
+				fmt.Printf("%s  out of sync: %s\n", p.Path, p.Cause)
+			}
+		}
+	})
 }
 
-// printPath prints a path, and returns 1 if it does not count.
-func printPath(p flash.PathStatus) int {
-	if p.InSync {
-		fmt.Printf("%s  in sync; checkpoint of commit %d, %d entries\n", p.Dir, p.Commit, p.Entries)
-		return 0
+// told prints what was found out, also where that is an error, as JSON or by text.
+func told(asJSON bool, found map[string]any, err error, text func()) error {
+	if !asJSON {
+		text()
+		return err
 	}
-	fmt.Printf("%s  out of sync: %v\n", p.Dir, p.Cause)
-	return 1
+	if err != nil {
+		maps.Copy(found, failure(err))
+	}
+	return errors.Join(err, writeJSON(os.Stdout, found))
 }
 
 type flashScrub struct{ flashPaths }
 
 // Run scrubs, and tells what it has found.
-func (c *flashScrub) Run(ctx context.Context) (err error) {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+func (c *flashScrub) Run(ctx context.Context) error {
+	ctx, stop := interruptible(ctx)
 	defer stop()
+	r, err := c.scrub(ctx)
+	return told(c.JSON, map[string]any{
+		"segments": r.Segments, "values": r.Values, "bytes": r.Bytes, "pieces_mended": r.Repaired, "values_damaged": r.Damaged,
+	}, err, func() {
+		fmt.Printf("%d segments, %d values, %d bytes read; %d pieces mended, %d values damaged in every path\n",
+			r.Segments, r.Values, r.Bytes, r.Repaired, r.Damaged)
+	})
+}
+
+func (c *flashScrub) scrub(ctx context.Context) (r flash.ScrubReport, err error) {
 	e, err := c.open(ctx)
 	if err != nil {
-		return err
+		return r, err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	var last time.Time
-	report, err := e.Scrub(ctx, func(r flash.ScrubReport) {
-		if time.Since(last) > time.Second {
-			last = time.Now()
-			fmt.Fprintf(os.Stderr, "%d of %d MiB read, %d pieces mended, %d values damaged\n", r.Bytes>>20, r.Total>>20, r.Repaired, r.Damaged)
-		}
+	say := c.line()
+	defer say("")
+	return e.Scrub(ctx, func(r flash.ScrubReport) {
+		say(fmt.Sprintf("%d of %d MiB read, %d pieces mended, %d values damaged", r.Bytes>>20, r.Total>>20, r.Repaired, r.Damaged))
 	})
-	fmt.Printf("%d segments, %d values, %d bytes read; %d pieces mended, %d values damaged in every path\n",
-		report.Segments, report.Values, report.Bytes, report.Repaired, report.Damaged)
-	return err
 }
 
 type flashRebuild struct{ flashPaths }
 
 // Run waits until every path counts.
-func (c *flashRebuild) Run(ctx context.Context) (err error) {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+func (c *flashRebuild) Run(ctx context.Context) error {
+	ctx, stop := interruptible(ctx)
 	defer stop()
+	paths, err := c.rebuild(ctx)
+	return told(c.JSON, map[string]any{"paths": paths}, err, func() {
+		if err != nil {
+			return
+		}
+		for _, p := range paths {
+			fmt.Printf("%s  in sync; %d bytes copied\n", p.Path, p.Copied)
+		}
+	})
+}
+
+func (c *flashRebuild) rebuild(ctx context.Context) (paths []flashPath, err error) {
 	e, err := c.open(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for n := 0; ; n++ {
+	say := c.line()
+	defer say("")
+	for {
 		away := 0
 		for _, p := range e.Paths() {
 			if p.InSync {
 				continue
 			}
 			away++
-			if n%10 == 9 {
-				fmt.Fprintf(os.Stderr, "%s  %d of %d MiB copied; %v\n", p.Dir, p.Copied>>20, p.Total>>20, p.Cause)
-			}
+			say(fmt.Sprintf("%s  %d of %d MiB copied; %v", p.Dir, p.Copied>>20, p.Total>>20, p.Cause))
 			if errors.Is(p.Cause, engine.ErrInvalid) || errors.Is(p.Cause, engine.ErrLocked) || errors.Is(p.Cause, engine.ErrUnsupported) {
-				return fmt.Errorf("rebuild %s: %w", p.Dir, p.Cause)
+				return nil, fmt.Errorf("rebuild %s: %w", p.Dir, p.Cause)
 			}
 		}
 		if away == 0 {
@@ -119,17 +166,17 @@ func (c *flashRebuild) Run(ctx context.Context) (err error) {
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, fmt.Errorf("%w; run the same command again to go on", context.Cause(ctx))
 		case <-tick.C:
 		}
 	}
 	for _, p := range e.Paths() {
-		fmt.Printf("%s  in sync; %d bytes copied\n", p.Dir, p.Copied)
+		paths = append(paths, flashPath{Path: p.Dir, InSync: true, Copied: p.Copied})
 	}
 	if c.Force {
-		return raiseRevisions(ctx, e)
+		err = raiseRevisions(ctx, e)
 	}
-	return nil
+	return paths, err
 }
 
 // raiseRevisions lets the revisions of a provider's store begin above all that were ever

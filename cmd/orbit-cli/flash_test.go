@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -51,7 +52,7 @@ func TestFlashCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	damaged := false
+	damaged, damagedFile, damagedData := false, "", []byte(nil)
 	for _, name := range files {
 		data, err := os.ReadFile(name)
 		if err != nil {
@@ -59,7 +60,7 @@ func TestFlashCommands(t *testing.T) {
 		}
 		if at := strings.Index(string(data), "value 77 "); at >= 0 {
 			data[at] ^= 1
-			damaged = true
+			damaged, damagedFile, damagedData = true, name, data
 			if err := os.WriteFile(name, data, 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -70,6 +71,40 @@ func TestFlashCommands(t *testing.T) {
 	}
 	if code, stdout, _ := orbit(t, "inspect", two); code != 1 || !strings.Contains(stdout, `value of key "key 077"`) {
 		t.Errorf("inspect of a damaged value: exit code %d\n%s", code, stdout)
+	}
+	var found struct {
+		Sound *bool
+		Text  string
+		Paths []struct {
+			InSync bool `json:"in_sync"`
+		}
+		Errors []struct{ Problem string }
+	}
+	tells := func(code int, args ...string) {
+		t.Helper()
+		found.Sound, found.Text, found.Paths, found.Errors = nil, "", nil, nil
+		got, stdout, stderr := orbit(t, append(args, "--json")...)
+		if err := json.Unmarshal([]byte(stdout), &found); err != nil || got != code || (code == 0) != (stderr == "") {
+			t.Errorf("%q: exit code %d, %v\n%s%s", args, got, err, stdout, stderr)
+		}
+	}
+	if tells(1, "inspect", two); found.Sound == nil || *found.Sound || !strings.Contains(found.Text, `key "key 077"`) || len(found.Errors) != 1 {
+		t.Errorf("%+v", found)
+	}
+	if tells(0, "inspect", one); found.Sound == nil || !*found.Sound || len(found.Errors) != 0 {
+		t.Errorf("%+v", found)
+	}
+	if tells(0, "flash", "status", one, two); len(found.Paths) != 2 || !found.Paths[0].InSync {
+		t.Errorf("%+v", found)
+	}
+	if code, stdout, stderr := orbit(t, "flash", "scrub", one, two, "--json"); code != 0 || stderr != "" || !strings.Contains(stdout, `"values": 600`) || strings.Contains(stdout, `"pieces_mended": 0`) {
+		t.Errorf("scrub: exit code %d, %s%s", code, stdout, stderr)
+	}
+	if tells(0, "inspect", two); !*found.Sound {
+		t.Errorf("%+v", found)
+	}
+	if err := os.WriteFile(damagedFile, damagedData, 0o644); err != nil {
+		t.Fatal(err)
 	}
 	code, stdout, stderr = orbit(t, "flash", "scrub", one, two)
 	if code != 0 || !strings.Contains(stdout, "600 values") || strings.Contains(stdout, " 0 pieces mended") {
@@ -86,6 +121,9 @@ func TestFlashCommands(t *testing.T) {
 	}
 	if code, stdout, _ := orbit(t, "flash", "status", one, two); code != 1 || !strings.Contains(stdout, two+"  out of sync: not found: it is empty") {
 		t.Errorf("status of an empty path: exit code %d\n%s", code, stdout)
+	}
+	if tells(1, "flash", "status", one, two); len(found.Paths) != 2 || found.Paths[1].InSync || len(found.Errors) != 1 {
+		t.Errorf("%+v", found)
 	}
 	if code, _, stderr := orbit(t, "flash", "rebuild", one, two); code != 1 || !strings.Contains(stderr, "by force") {
 		t.Errorf("rebuild of a path that counted: exit code %d, %s", code, stderr)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
@@ -20,11 +21,17 @@ import (
 // inspectCommand prints what is in the files of a store, which it does not change.
 type inspectCommand struct {
 	Records bool   `help:"Print every record of a log, with the operations of its batch."`
+	JSON    bool   `name:"json" help:"Print {\"sound\": ..., \"text\": ...} and, of damage, {\"errors\": [...]}, as JSON to standard output."`
 	Dir     string `arg:"" type:"existingdir" help:"A directory of a store, which should be closed, or of a log, or above some of them."`
 }
 
 // Run prints every store, and every log, in or below the directory.
 func (c *inspectCommand) Run(ctx context.Context) error {
+	if c.JSON {
+		var text strings.Builder
+		err := c.print(ctx, &text)
+		return told(true, map[string]any{"sound": err == nil, "text": text.String()}, err, nil)
+	}
 	out := bufio.NewWriter(os.Stdout)
 	return errors.Join(c.print(ctx, out), out.Flush())
 }

@@ -80,8 +80,8 @@ func fails(t *testing.T, code int, why string, args ...string) {
 		return
 	}
 	got, stdout, _ = orbit(t, append(args, "--json")...)
-	var told struct{ Error string }
-	if err := json.Unmarshal([]byte(stdout), &told); got != code || err != nil || !strings.Contains(told.Error, why) {
+	var told struct{ Errors []struct{ Problem string } }
+	if err := json.Unmarshal([]byte(stdout), &told); got != code || err != nil || len(told.Errors) != 1 || !strings.Contains(told.Errors[0].Problem, why) {
 		t.Errorf("orbit-cli %s --json: exit code %d, %v\n%s", strings.Join(args, " "), got, err, stdout)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/orbit-persistence/orbit/providers/config"
 	"github.com/orbit-persistence/orbit/providers/migrate"
 	"golang.org/x/term"
 )
@@ -31,7 +32,7 @@ func (f *outputFlags) run(ctx context.Context, advice string, do func(ctx contex
 	err = oneLine(err)
 	switch {
 	case err != nil && f.JSON:
-		return errors.Join(err, writeJSON(os.Stdout, map[string]string{"error": err.Error()}))
+		return errors.Join(err, writeJSON(os.Stdout, failure(err)))
 	case err != nil:
 		return err
 	case f.JSON:
@@ -39,6 +40,39 @@ func (f *outputFlags) run(ctx context.Context, advice string, do func(ctx contex
 	}
 	text(os.Stdout)
 	return nil
+}
+
+// failure is what --json prints of an error, in every command: its mistakes, if it is a
+// configuration's.
+func failure(err error) map[string]any {
+	errs := config.Errors(err)
+	if len(errs) == 0 || len(errs) == 1 && errs[0].Error() != err.Error() { // where it says more than its cause
+		errs = []*config.Error{{Problem: err.Error()}}
+	}
+	return map[string]any{"errors": errs}
+}
+
+// line returns what prints how far a command has come, a few times in a second at most,
+// and what ends that for ""; it prints nothing if nobody looks.
+func (f *outputFlags) line() func(text string) {
+	rewrite := !f.Progress
+	if rewrite && !term.IsTerminal(int(os.Stderr.Fd())) {
+		return func(string) {}
+	}
+	var last time.Time
+	return func(text string) {
+		switch now := time.Now(); {
+		case text == "" && rewrite:
+			fmt.Fprint(os.Stderr, "\r\x1b[K")
+		case text == "" || now.Sub(last) < time.Second/4:
+		case rewrite:
+			last = now
+			fmt.Fprintf(os.Stderr, "\r\x1b[K%s", text)
+		default:
+			last = now
+			fmt.Fprintln(os.Stderr, text)
+		}
+	}
 }
 
 // reporter returns what prints progress, and what ends its line; nil if nobody looks.

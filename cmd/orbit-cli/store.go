@@ -72,11 +72,7 @@ func (f *storeFlags) run(ctx context.Context, do func(s *session) error) error {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	if code := (exitError{}); err != nil && f.JSON && !errors.As(err, &code) && !bench.IsUsage(err) {
-		errs := config.Errors(err)
-		if len(errs) == 0 {
-			errs = []*config.Error{{Problem: err.Error()}}
-		}
-		err = errors.Join(err, s.printJSON(map[string]any{"errors": errs}))
+		err = errors.Join(err, s.printJSON(failure(err)))
 	}
 	return errors.Join(err, s.out.Flush())
 }

@@ -106,8 +106,8 @@ var flashMutants = []Mutant{
 	{
 		Name: "flash/replaced-path-accepted", Class: Device, File: "engine/wal/recover.go", Modes: []string{Tests},
 		Breaks: "a path that was replaced by an empty one does not count, though it may have gone on alone",
-		Old:    "begun := len(r.found[i]) > 0 && newest.durable == 0\n",
-		New:    "begun := MUTANT || len(r.found[i]) > 0 && newest.durable == 0\n",
+		Old:    "		case empty && counts && !begun:\n",
+		New:    "		case empty && counts && !begun && !MUTANT:\n",
 	},
 	{
 		Name: "flash/who-counts-not-told", Class: Device, File: "engine/wal/segment.go", Modes: []string{Tests},

@@ -18,7 +18,7 @@ func TestTuningIsMeasured(t *testing.T) {
 	figures := 0
 	var waiting []string // for the name of their result
 	for _, section := range strings.Split(text, "\n## ")[1:] {
-		for _, m := range regexp.MustCompile(figure.String() + "|" + result.String()).FindAllStringSubmatch(section, -1) {
+		for _, m := range regexp.MustCompile(figure.String()+"|"+result.String()).FindAllStringSubmatch(section, -1) {
 			if m[1] != "" {
 				waiting = append(waiting, m[1])
 				continue

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -34,16 +35,35 @@ func Program(t testing.TB, name string) string {
 	return lines[len(lines)-1]
 }
 
-// Address returns an address of the loopback on which nobody listens. Another process
-// may take it before it is used.
+// Ports of servers are drawn from here: below those that the kernel gives to whoever dials,
+// 32768 and above as Linux has it, of which one may be taken before a server listens; and
+// so that the bus of a Redis Cluster, 10000 above, is below them too.
+const firstPort, lastPort = 10_000, 19_999
+
+// given are the ports that this process has given away.
+var given sync.Map
+
+// Address returns an address of the loopback on which nobody listens, and which this
+// process has not given away before. Another test may draw the same by chance.
 func Address(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			continue // somebody listens
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return address
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatalf("no free port from %d to %d in 1000 tries", firstPort, lastPort)
+	return ""
 }
 
 // Command is a server that is to be started.

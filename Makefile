@@ -39,8 +39,15 @@ test-mutants: ## the tests of the provider layer against every seeded defect; fi
 
 provider-table: deps-libraries deps-servers ## results/providers.md: every provider through the conformance suite, on its real server
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
-	ORBIT_CONFORMANCE=$$dir go test -count=1 -tags "$(tags)" -timeout 60m -run '^Test.*Conformance' ./providers/... && \
+	ORBIT_CONFORMANCE=$$dir go test -count=1 -tags "$(tags)" -timeout 60m -run '^Test.*Conformance|^TestKubernetes$$/^conformance$$' ./providers/... && \
 	go run ./internal/providertable $$dir >results/providers.md && cat results/providers.md
+
+FIGHT_EACH ?= 170s
+fight: deps-libraries deps-servers ## results/fight.md: the fight for leases over each remote provider, FIGHT_EACH each; 20 minutes
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && failed=0 && \
+	{ ORBIT_FIGHT_RECORD=$$dir ORBIT_TEST_FIGHT=$(FIGHT_EACH) go test -count=1 -v -p 1 -timeout 30m -run '^TestLeaseFight$$|^TestKubernetes$$/^lease_fight$$' \
+		./providers/etcd ./providers/redis ./providers/s3 ./providers/minio ./providers/kubernetes ./providers/azure ./providers/gcp || failed=1; } && \
+	go run ./internal/fight/fighttable $$dir >results/fight.md && cat results/fight.md && exit $$failed
 
 lint: deps-libraries ## imports, gofmt, vet, staticcheck, docstrings
 	go test -tags "$(tags)" ./internal/lint
@@ -108,4 +115,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build torture torture-night bench-log bench-tree bench-lsm deps-torture deps-servers test test-mutants provider-table test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help
+.PHONY: build fight torture torture-night bench-log bench-tree bench-lsm deps-torture deps-servers test test-mutants provider-table test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

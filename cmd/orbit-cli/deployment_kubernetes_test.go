@@ -169,7 +169,7 @@ current-context: x
 	if err := write(state); err != nil {
 		t.Errorf("without the API server: %v", err)
 	}
-	toAPI.Renew()
+	toAPI.Mend()
 	until(t, "the API server is back", func() bool { return write(settings) == nil })
 	etcd.Members[0].Kill()
 	until(t, "two members of three are enough", func() bool { return write(state) == nil })

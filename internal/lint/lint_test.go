@@ -86,14 +86,12 @@ func allowed(path string) []string {
 		return []string{"engine"}
 	case within(path, "engine"):
 		return []string{"engine"}
-	case path == objectTests:
-		return []string{"providers", "engine", "internal/servers"}
 	case within(path, "providers/drivertest"):
 		return []string{"providers/driver", "engine", "check"}
 	case path == "providers/driver", path == "providers/config": // whoever reads a configuration links no provider
 		return []string{"engine"}
 	case path == objectTests:
-		return []string{"providers", "engine", "internal/servers", "internal/wire"}
+		return []string{"providers", "engine", "internal/fight", "internal/servers", "internal/wire"}
 	case within(path, "providers"):
 		return []string{"providers", "engine"}
 	case within(path, "bench"):

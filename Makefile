@@ -84,6 +84,11 @@ bench-tree: deps-bench build ## the copy-on-write B+tree against its goals, besi
 bench-lsm: deps-bench build ## the LSM-tree against its goals, beside Pebble and RocksDB; an hour or two
 	bin/orbit-cli bench-lsm --out results
 
+bench-remote: deps-libraries deps-servers ## results/remote.md: each remote provider beside its client library; ten minutes
+	@set -o pipefail; for p in etcd redis s3 minio kubernetes azure gcp; do \
+		go test -run '^$$' -bench '^Benchmark(Put|Get)$$' -benchtime $(or $(BENCHTIME),2s) -count 5 ./providers/$$p || exit; \
+	done | tee /dev/stderr | go run ./internal/ratiotable >results/remote.md && cat results/remote.md
+
 torture: build deps-torture ## every mode of torture over every engine, and the kill matrix, in 10 minutes
 	bin/orbit-cli torture --budget 10m --out results --json results/torture.json
 
@@ -115,4 +120,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build fight torture torture-night bench-log bench-tree bench-lsm deps-torture deps-servers test test-mutants provider-table test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help
+.PHONY: build bench-remote fight torture torture-night bench-log bench-tree bench-lsm deps-torture deps-servers test test-mutants provider-table test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

@@ -122,7 +122,7 @@ func roleOfEtcd(t *testing.T, authority *servers.Authority, endpoints []string) 
 }
 
 func TestKubernetesDeployment(t *testing.T) {
-	account := servers.KubeUser{Name: "system:serviceaccount:orbit:orbit", Token: "the-token-of-the-account"}
+	account := servers.KubeUser{Name: "system:serviceaccount:orbit:orbit", Token: servers.Secret("account")}
 	a := newAdministrator(t, servers.NewKubeAPIServer(t, account))
 	a.apply(t, "../../examples/kubernetes/rbac.yaml")
 	a.apply(t, "../../examples/deployments/kubernetes/workload.yaml")

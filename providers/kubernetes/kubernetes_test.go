@@ -60,9 +60,9 @@ func restConfig(address string) *rest.Config {
 
 // The users beside the administrator. The first is the account of examples/kubernetes.
 var (
-	account  = servers.KubeUser{Name: "system:serviceaccount:orbit:orbit", Token: "the-token-of-the-account"}
-	stranger = servers.KubeUser{Name: "stranger", Token: "the-token-of-the-stranger"}
-	partial  = servers.KubeUser{Name: "partial", Token: "the-token-of-the-partial"}
+	account  = servers.KubeUser{Name: "system:serviceaccount:orbit:orbit", Token: servers.Secret("account")}
+	stranger = servers.KubeUser{Name: "stranger", Token: servers.Secret("stranger")}
+	partial  = servers.KubeUser{Name: "partial", Token: servers.Secret("partial")}
 )
 
 // cluster is an API server on which examples/kubernetes was applied.

@@ -17,8 +17,9 @@ import (
 const (
 	bucket    = "orbit-data"
 	accessKey = "orbit-test"
-	secretKey = "not-a-secret-of-anyone"
 )
+
+var secretKey = servers.Secret("s3")
 
 func TestMain(m *testing.M) { objectstest.Main(m, open) }
 

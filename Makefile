@@ -41,8 +41,8 @@ RACE ?= ./engine/... ./bench ./bench/report ./bench/result ./providers ./provide
 test-long: deps-libraries ## the random runs of every engine and class at 100,000 operations; some take minutes
 	ORBIT_TEST_OPERATIONS=100000 go test -tags "$(tags)" -timeout 60m -run 'Conformance|Stress' ./engine/...
 
-test-mutants: ## the tests of the provider layer against every seeded defect; five minutes
-	ORBIT_TEST_MUTANTS=all go test -v -timeout 60m ./torture/providermutants
+test-mutants: ## the tests of the provider layer against every seeded defect; an hour
+	ORBIT_TEST_MUTANTS=all go test -v -timeout 180m ./torture/providermutants
 
 provider-table: deps-libraries deps-servers ## results/providers.md: every provider through the conformance suite, on its real server
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \

@@ -3,6 +3,7 @@ package torture
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
@@ -81,6 +82,17 @@ func Standard() []target.Engine {
 				return flash.Open(context.Background(), target.PathsHome, flash.Options{
 					FS: fsys, Inline: true, CacheBytes: -1, SegmentBytes: 16 << 10, CheckpointBytes: 2 << 10,
 					Paths: dirs, Force: true,
+				})
+			},
+		},
+		{
+			// On two paths of one disk, for the modes on the real kernel; on simulated
+			// disks the entry above takes its paths away.
+			Name: "flash-mirrored",
+			Open: func(dir string) (engine.Engine, error) {
+				return flash.Open(context.Background(), dir, flash.Options{
+					CacheBytes: 1 << 20, SegmentBytes: 256 << 10, CheckpointBytes: 1 << 20, PageCache: true,
+					Paths: []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")},
 				})
 			},
 		},

@@ -11,6 +11,8 @@ import (
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/flash"
 	"github.com/orbit-persistence/orbit/engine/vfs"
+	"github.com/orbit-persistence/orbit/providers/config"
+	"github.com/orbit-persistence/orbit/providers/local"
 )
 
 // flashCommand looks after the paths of a flash store.
@@ -124,5 +126,32 @@ func (c *flashRebuild) Run(ctx context.Context) (err error) {
 	for _, p := range e.Paths() {
 		fmt.Printf("%s  in sync; %d bytes copied\n", p.Dir, p.Copied)
 	}
+	if c.Force {
+		return raiseRevisions(ctx, e)
+	}
 	return nil
+}
+
+// raiseRevisions lets the revisions of a provider's store begin above all that were ever
+// given, since the store may have gone back: whoever knows a revision of what is lost
+// must not meet it again. A store that no provider has made is left alone.
+func raiseRevisions(ctx context.Context, e *flash.Engine) error {
+	it, err := e.NewIterator(engine.IterOptions{KeysOnly: true})
+	if err != nil {
+		return err
+	}
+	empty := !it.First()
+	if err := errors.Join(it.Err(), it.Close()); err != nil || empty {
+		return err
+	}
+	s, err := local.New(ctx, e, local.Options{Backend: string(config.KindFlash)})
+	if errors.Is(err, engine.ErrInvalid) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.(interface {
+		RaiseRevisions(ctx context.Context, least uint64) error
+	}).RaiseRevisions(ctx, uint64(time.Now().UnixNano()))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -172,5 +173,42 @@ func TestMirroredFlash(t *testing.T) {
 	expect(t, 0, "revision 1\n", "put", "--create", "--backend", "flash", "--dir", filepath.Join(dir, "own"), "key", "value")
 	if _, err := os.Stat(filepath.Join(dir, "own", "index")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestForcedRebuildGivesNoRevisionAgain: what an older path is taken for the store instead
+// of, nobody meets the revisions of.
+func TestForcedRebuildGivesNoRevisionAgain(t *testing.T) {
+	file, paths := flashConfig(t, t.TempDir())
+	on := func(args ...string) []string { return append(args, "--config", file) }
+	expect(t, 0, "revision 1\n", on("put", "--create", "key", "1")...)
+	if err := os.CopyFS(paths[1]+" of before", os.DirFS(paths[1])); err != nil {
+		t.Fatal(err)
+	}
+	var lost string // the newest revision that anybody was told
+	for range 5 {
+		_, lost, _ = orbit(t, on("put", "key", "2")...)
+	}
+	for _, path := range paths {
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Mkdir(paths[0], 0o755), os.Rename(paths[1]+" of before", paths[1])); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := orbit(t, append([]string{"flash", "rebuild", "--force"}, paths...)...); code != 0 {
+		t.Fatal(stderr)
+	}
+	expect(t, 0, "1", on("get", "key")...)
+	revision := func(printed string) (n uint64) {
+		t.Helper()
+		if _, err := fmt.Sscanf(printed, "revision %d\n", &n); err != nil {
+			t.Fatalf("%q: %v", printed, err)
+		}
+		return n
+	}
+	if _, now, _ := orbit(t, on("put", "key", "3")...); revision(now) <= revision(lost)+1<<20 { // more than a block of them
+		t.Errorf("%q after %q", now, lost)
 	}
 }

@@ -81,7 +81,7 @@ func (s selected) dir() string {
 // find returns the provider that a PROVIDER means.
 func (f *configFlag) find(spec string) (selected, error) {
 	if backend, dir, ok := strings.Cut(spec, ":"); ok {
-		return local(spec, backend, dir)
+		return localProvider(spec, backend, dir)
 	}
 	c, err := config.Read(f.Config, os.Environ())
 	if err != nil {
@@ -94,8 +94,8 @@ func (f *configFlag) find(spec string) (selected, error) {
 	return chosen(name, b)
 }
 
-// local returns a provider that is a backend and a directory.
-func local(spec, backend, dir string) (selected, error) {
+// localProvider returns a provider that is a backend and a directory.
+func localProvider(spec, backend, dir string) (selected, error) {
 	kind, err := config.ParseKind(backend)
 	if err != nil {
 		return selected{}, bench.Usagef("provider %s: %w", spec, err)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -156,50 +157,95 @@ func device(b *testing.B, dir string, bytes int64) vfs.File {
 	return f
 }
 
-// BenchmarkGetUncached gets records that are not in a cache, by some clients, beside as
-// many who read 4 KiB of a file.
+// withoutRing is a file system where the kernel refuses io_uring.
+type withoutRing struct{ vfs.FS }
+
+func (withoutRing) NewQueue(vfs.QueueOptions) (vfs.Queue, error) {
+	return nil, fmt.Errorf("%w: %w", engine.ErrUnsupported, syscall.EPERM)
+}
+
+// BenchmarkGetUncached gets records that are not in a cache, by some clients, with blocking
+// calls and with io_uring, beside as many who read 4 KiB of a file.
 func BenchmarkGetUncached(b *testing.B) {
 	dir := benchDir(b)
 	n := benchKeys(1_000_000)
-	e := open(b, filepath.Join(dir, "store"), flash.Options{CacheBytes: -1, Compression: flash.NoCompression})
-	defer mustClose(b, e)
+	o := flash.Options{CacheBytes: -1, Compression: flash.NoCompression}
+	e := open(b, filepath.Join(dir, "store"), o)
 	loadKeys(b, e, n, 430)
+	mustClose(b, e)
 	f := device(b, dir, 512<<20)
-	for _, clients := range []int{1, 32} {
-		b.Run(fmt.Sprintf("device/clients=%d", clients), func(b *testing.B) {
-			many(b, clients, func(r *rand.Rand, buf []byte) error {
-				_, err := f.ReadAt(buf, r.Int64N(512<<20/4096)*4096)
-				return err
-			})
-		})
-		b.Run(fmt.Sprintf("get/clients=%d", clients), func(b *testing.B) {
-			before := e.Metrics().Other["reads"]
-			many(b, clients, func(r *rand.Rand, buf []byte) error {
-				_, err := e.Get(key16(r.IntN(n)), buf[:0])
-				return err
-			})
-			b.ReportMetric((e.Metrics().Other["reads"]-before)/float64(b.N), "reads/op")
-		})
+	ring, err := vfs.NewReadRing(vfs.OS(), 32)
+	if err != nil {
+		b.Logf("SKIPPED, NOT VERIFIED HERE: io_uring: %v", err)
+	} else {
+		defer ring.Close()
 	}
-	b.Run("multi-get/keys=32", func(b *testing.B) {
-		r := rand.New(rand.NewPCG(1, 1))
-		keys := make([][]byte, 32)
-		for b.Loop() {
-			for i := range keys {
-				keys[i] = key16(r.IntN(n))
-			}
-			if err := e.MultiGet(keys, func(int, []byte, bool) {}); err != nil {
-				b.Fatal(err)
-			}
+	offset := func(r *rand.Rand) int64 { return r.Int64N(512<<20/4096) * 4096 }
+	for _, clients := range []int{1, 2, 8, 32} {
+		b.Run(fmt.Sprintf("device/by=call/clients=%d", clients), func(b *testing.B) {
+			many(b, clients, func(r *rand.Rand, buf []byte) error {
+				_, err := f.ReadAt(buf, offset(r))
+				return err
+			})
+		})
+		if ring != nil {
+			b.Run(fmt.Sprintf("device/by=io_uring/clients=%d", clients), func(b *testing.B) {
+				many(b, clients, func(r *rand.Rand, buf []byte) error {
+					q := vfs.Request{File: f, Data: buf, Offset: offset(r)}
+					return errors.Join(ring.Read(&q), q.Err)
+				})
+			})
 		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/32, "ns/key")
-	})
+		for _, by := range []string{"call", "io_uring"} {
+			o := o
+			if by == "call" {
+				o.FS = withoutRing{vfs.OS()}
+			}
+			e := open(b, filepath.Join(dir, "store"), o)
+			b.Run(fmt.Sprintf("get/by=%s/clients=%d", by, clients), func(b *testing.B) {
+				before := e.Metrics().Other["reads"]
+				many(b, clients, func(r *rand.Rand, buf []byte) error {
+					_, err := e.Get(key16(r.IntN(n)), buf[:0])
+					return err
+				})
+				b.ReportMetric((e.Metrics().Other["reads"]-before)/float64(b.N), "reads/op")
+			})
+			if clients == 32 {
+				b.Run(fmt.Sprintf("multi-get/by=%s/keys=32", by), func(b *testing.B) {
+					r := rand.New(rand.NewPCG(1, 1))
+					keys := make([][]byte, clients)
+					cpu := cpuTime(b)
+					for b.Loop() {
+						for i := range keys {
+							keys[i] = key16(r.IntN(n))
+						}
+						if err := e.MultiGet(keys, func(int, []byte, bool) {}); err != nil {
+							b.Fatal(err)
+						}
+					}
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/32, "ns/key")
+					b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N)/32, "cpu-ns/key")
+				})
+			}
+			mustClose(b, e)
+		}
+	}
+}
+
+// cpuTime returns what the process has used.
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // many divides b.N calls among clients.
 func many(b *testing.B, clients int, call func(r *rand.Rand, buf []byte) error) {
 	var next atomic.Int64
 	var done sync.WaitGroup
+	cpu := cpuTime(b)
 	b.ResetTimer()
 	for c := range clients {
 		done.Go(func() {
@@ -214,6 +260,8 @@ func many(b *testing.B, clients int, call func(r *rand.Rand, buf []byte) error) 
 		})
 	}
 	done.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N), "cpu-ns/op")
 }
 
 // BenchmarkPut puts records of 430 bytes.

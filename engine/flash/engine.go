@@ -21,11 +21,13 @@ type Engine struct {
 	id      uint64 // of the store
 	// buffered: there is no direct I/O, and Options.PageCache allows for that.
 	buffered atomic.Bool
-	log      *wal.Log
-	paths    []*path
-	cache    *cache
-	life     lifetime.Lifetime
-	closed   atomic.Bool
+	// ringRefused is why reads are blocking calls although there might be a ring.
+	ringRefused error
+	log         *wal.Log
+	paths       []*path
+	cache       *cache
+	life        lifetime.Lifetime
+	closed      atomic.Bool
 	// domain is who reads without a lock.
 	domain epoch.Domain
 
@@ -163,6 +165,9 @@ func (e *Engine) letGo() error {
 		errs = append(errs, e.cache.release())
 	}
 	for _, p := range e.paths {
+		if p.ring != nil {
+			errs = append(errs, p.ring.Close())
+		}
 		errs = append(errs, p.giveUp())
 	}
 	return errors.Join(errs...)

@@ -20,6 +20,8 @@ import (
 //	checkpoints, checkpoint_bytes           of the index
 //	cleaned_segments, freed_segments, damaged_segments
 //	direct_io                               1, or 0 where everything goes through the page cache
+//	io_uring                                1, or 0 where all reads are blocking calls
+//	io_uring_errno                          the system's error it was refused with; -1 for another reason, 0 for none
 //	paths, paths_in_sync, hung_paths        how many there are, and count
 //	repaired, hedged                        values found damaged in a path and written again; reads asked of two
 //	resyncs, resync_bytes                   how often a path came back, and what was copied to it
@@ -46,6 +48,10 @@ func (e *Engine) Metrics() engine.Metrics {
 	direct := 1.0
 	if e.buffered.Load() {
 		direct = 0
+	}
+	ring := 0.0
+	if e.paths[0].ring != nil {
+		ring = 1
 	}
 	fill := 1.0
 	if total > 0 {
@@ -91,6 +97,8 @@ func (e *Engine) Metrics() engine.Metrics {
 			"freed_segments":   float64(c.freed.Load()),
 			"damaged_segments": float64(c.damaged.Load()),
 			"direct_io":        direct,
+			"io_uring":         ring,
+			"io_uring_errno":   float64(vfs.ErrorNumber(e.ringRefused)),
 			"paths":            float64(len(e.paths)),
 			"paths_in_sync":    float64(inSync),
 			"hung_paths":       float64(log.Hung),

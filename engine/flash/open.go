@@ -55,6 +55,9 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := e.openRings(); err != nil {
+		return err
+	}
 	if !there {
 		return e.begin(ctx)
 	}

@@ -30,6 +30,8 @@ type path struct {
 	away, spare atomic.Bool
 	// measuring has room for one question for its usage.
 	measuring chan struct{}
+	// ring carries out reads while there are several; nil for blocking calls alone.
+	ring *vfs.ReadRing
 	// latency is about how long a read takes that is slower than 99 of 100, in ns.
 	latency atomic.Int64
 	// copied and total tell how far it is brought level.
@@ -46,16 +48,90 @@ func newPath(index int, dir string, depth int) *path {
 
 func (p *path) segmentName(slot int) string { return filepath.Join(p.dir, wal.SlotName(slot)) }
 
-// begin begins a read, when fewer than IODepth are in flight.
-func (p *path) begin() {
+// begin begins a read, when fewer than IODepth are in flight, and returns how many there
+// are then.
+func (p *path) begin() int64 {
+	n := p.inFlight.Add(1)
+	p.gate <- struct{}{}
+	p.noteDepth()
+	return n
+}
+
+// beginSome begins at least one read and up to n, as many as there is room for, and returns
+// how many.
+func (p *path) beginSome(n int) int {
 	p.inFlight.Add(1)
 	p.gate <- struct{}{}
+	begun := 1
+	for full := false; begun < n && !full; {
+		select {
+		case p.gate <- struct{}{}:
+			begun++
+		default:
+			full = true
+		}
+	}
+	p.inFlight.Add(int64(begun - 1))
+	p.noteDepth()
+	return begun
+}
+
+func (p *path) endSome(n int) {
+	for range n {
+		p.end()
+	}
+}
+
+// noteDepth notes how many reads are in flight, if that is the most yet.
+func (p *path) noteDepth() {
 	for now := int64(len(p.gate)); ; {
 		most := p.deepest.Load()
 		if now <= most || p.deepest.CompareAndSwap(most, now) {
 			return
 		}
 	}
+}
+
+// fewReads is up to how many reads at a time are blocking calls, which are the faster way
+// while each has a processor to block.
+const fewReads = 2
+
+// read fills data from a file of the path. Where that fails the device may still write to
+// the data, if lost says so.
+func (p *path) read(f vfs.File, data []byte, off int64, r *vfs.Request) (lost bool, err error) {
+	n := p.begin()
+	defer p.end()
+	if p.ring == nil || n <= fewReads {
+		_, err = f.ReadAt(data, off)
+		return false, err
+	}
+	*r = vfs.Request{File: f, Data: data, Offset: off}
+	if err = p.ring.Read(r); err == nil {
+		err = r.Err
+	}
+	lost = r.Data == nil
+	*r = vfs.Request{}
+	return lost, err
+}
+
+// openRings makes a ring for the reads of each path, where there is direct I/O and the
+// kernel has rings; otherwise reads are blocking calls, and Metrics say so.
+func (e *Engine) openRings() error {
+	if e.options.Inline || e.buffered.Load() || e.options.IODepth <= fewReads {
+		return nil
+	}
+	for _, p := range e.paths {
+		var err error
+		p.ring, err = vfs.NewReadRing(e.fs, e.options.IODepth)
+		if errors.Is(err, engine.ErrUnsupported) {
+			e.ringRefused = err
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *path) end() {

@@ -89,21 +89,24 @@ func (e *Engine) unpack(at location, stored, dst []byte) ([]byte, error) {
 }
 
 // buffer is memory for direct I/O.
-type buffer struct{ data []byte }
+type buffer struct {
+	data    []byte
+	request vfs.Request
+}
 
 const (
 	pooledBytes = 64 << 10
 	memoryAlign = 4096
 )
 
-var buffers = sync.Pool{New: func() any { return &buffer{vfs.AlignedBuffer(pooledBytes, memoryAlign)} }}
+var buffers = sync.Pool{New: func() any { return &buffer{data: vfs.AlignedBuffer(pooledBytes, memoryAlign)} }}
 
 // takeBuffer returns a buffer of at least n bytes.
 func takeBuffer(n int) *buffer {
 	if n <= pooledBytes {
 		return buffers.Get().(*buffer)
 	}
-	return &buffer{vfs.AlignedBuffer(n, memoryAlign)}
+	return &buffer{data: vfs.AlignedBuffer(n, memoryAlign)}
 }
 
 func (b *buffer) giveBack() {
@@ -134,29 +137,38 @@ func verified(at location, stored []byte) error {
 
 // readFrom reads n bytes of a segment in one path, in whole blocks.
 func (e *Engine) readFrom(p *path, s *segment, off int64, n int, b *buffer) ([]byte, error) {
-	f, err := s.file(e, p)
+	f, data, from, err := e.blocks(p, s, off, n, b)
 	if err != nil {
 		return nil, err
 	}
-	block := int64(e.options.BlockBytes)
-	from := off &^ (block - 1)
-	end := min((off+int64(n)+block-1)&^(block-1), s.bytes)
-	if end < off+int64(n) {
-		return nil, vfs.NewError("read", f.Name(), off, fmt.Errorf("%w: it lies behind the end", engine.ErrCorrupt))
+	lost, err := p.read(f, data, from, &b.request)
+	if lost {
+		b.data = vfs.AlignedBuffer(len(b.data), memoryAlign)
 	}
-	if int64(len(b.data)) < end-from {
-		b.data = vfs.AlignedBuffer(int(end-from), memoryAlign)
-	}
-	data := b.data[:end-from]
-	p.begin()
-	_, err = f.ReadAt(data, from)
-	p.end()
 	e.counters.reads.Add(1)
 	e.counters.readBytes.Add(uint64(len(data)))
 	if err != nil {
 		return nil, err
 	}
 	return data[off-from:][:n], nil
+}
+
+// blocks returns what is to be read for n bytes of a segment in one path: the file, the
+// memory in b for it, and from where.
+func (e *Engine) blocks(p *path, s *segment, off int64, n int, b *buffer) (f vfs.File, data []byte, from int64, err error) {
+	if f, err = s.file(e, p); err != nil {
+		return nil, nil, 0, err
+	}
+	block := int64(e.options.BlockBytes)
+	from = off &^ (block - 1)
+	end := min((off+int64(n)+block-1)&^(block-1), s.bytes)
+	if end < off+int64(n) {
+		return nil, nil, 0, vfs.NewError("read", f.Name(), off, fmt.Errorf("%w: it lies behind the end", engine.ErrCorrupt))
+	}
+	if int64(len(b.data)) < end-from {
+		b.data = vfs.AlignedBuffer(int(end-from), memoryAlign)
+	}
+	return f, b.data[:end-from], from, nil
 }
 
 // file returns the file of a segment in a path, open for reading.
@@ -235,6 +247,10 @@ func (e *Engine) readMany(list []*wanted) {
 		runs = append(runs, missing[i:j])
 		i = j
 	}
+	if p := e.paths[0]; p.ring != nil && len(e.paths) == 1 {
+		e.readBatches(p, runs)
+		return
+	}
 	if e.options.Inline || len(runs) == 1 {
 		for _, r := range runs {
 			e.readRun(r)
@@ -253,28 +269,90 @@ func (e *Engine) readMany(list []*wanted) {
 	readers.Wait()
 }
 
+// readBatches reads runs from the only path, as many at once as there is room for.
+func (e *Engine) readBatches(p *path, runs [][]*wanted) {
+	for len(runs) > fewReads {
+		n := p.beginSome(len(runs))
+		part := runs[:n]
+		runs = runs[n:]
+		taken := make([]*buffer, n)
+		requests := make([]*vfs.Request, 0, n)
+		for i, run := range part {
+			first, bytes := extent(run)
+			s := e.segmentOf(first)
+			if s == nil || e.log.Unwritten(s.number) {
+				continue
+			}
+			b := takeBuffer(bytes + 2*e.options.BlockBytes)
+			f, data, from, err := e.blocks(p, s, int64(first.offset), bytes, b)
+			if err != nil {
+				b.giveBack()
+				continue
+			}
+			b.request = vfs.Request{File: f, Data: data, Offset: from}
+			taken[i] = b
+			requests = append(requests, &b.request)
+			e.counters.readBytes.Add(uint64(len(data)))
+		}
+		e.counters.reads.Add(uint64(len(requests)))
+		err := p.ring.Read(requests...)
+		p.endSome(n)
+		for i, run := range part {
+			b := taken[i]
+			if b == nil || err != nil || b.request.Err != nil {
+				e.readEach(run) // which tells what is wrong
+				continue
+			}
+			first, bytes := extent(run)
+			e.accept(run, b.request.Data[int64(first.offset)-b.request.Offset:][:bytes])
+			b.request = vfs.Request{}
+			b.giveBack()
+		}
+	}
+	for _, run := range runs {
+		e.readRun(run)
+	}
+}
+
+// extent returns where a run begins, and how many bytes it spans.
+func extent(run []*wanted) (first location, bytes int) {
+	first, last := run[0].at, run[len(run)-1].at
+	return first, int(last.offset-first.offset) + last.bytes()
+}
+
 // readRun reads values that lie close to each other, with one read if that goes well.
 func (e *Engine) readRun(run []*wanted) {
-	first, last := run[0].at, run[len(run)-1].at
+	first, n := extent(run)
 	s := e.segmentOf(first)
-	n := int(last.offset-first.offset) + last.bytes()
 	if len(run) > 1 && s != nil && !e.log.Unwritten(s.number) {
 		b := takeBuffer(n + 2*e.options.BlockBytes)
 		defer b.giveBack()
 		if p := e.bestPath(); p != nil {
 			if data, err := e.readFrom(p, s, int64(first.offset), n, b); err == nil {
-				for _, w := range run {
-					stored := data[w.at.offset-first.offset:][:w.at.bytes()]
-					if verified(w.at, stored) == nil {
-						w.value, w.err = e.unpack(w.at, stored, w.value[:0])
-					} else {
-						w.value, w.err = e.value(w.at, w.value[:0])
-					}
-				}
+				e.accept(run, data)
 				return
 			}
 		}
 	}
+	e.readEach(run)
+}
+
+// accept takes the values of a run out of what was read for it; what is not as it should be
+// is read again by itself.
+func (e *Engine) accept(run []*wanted, data []byte) {
+	first := run[0].at
+	for _, w := range run {
+		stored := data[w.at.offset-first.offset:][:w.at.bytes()]
+		if verified(w.at, stored) == nil {
+			w.value, w.err = e.unpack(w.at, stored, w.value[:0])
+		} else {
+			w.value, w.err = e.value(w.at, w.value[:0])
+		}
+	}
+}
+
+// readEach reads the values of a run one by one.
+func (e *Engine) readEach(run []*wanted) {
 	for _, w := range run {
 		w.value, w.err = e.value(w.at, w.value[:0])
 	}

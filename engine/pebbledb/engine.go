@@ -89,6 +89,9 @@ func open(dir string, o Options, lock *pebble.Lock) (*Engine, error) {
 	e.opts.Lock = lock
 	e.opts.Logger = logger{to: o.Logger, fence: e.fence}
 	e.opts.EventListener = e.listener()
+	if err := e.roomToOpen(); err != nil {
+		return nil, err
+	}
 	db, err := pebble.Open(dir, e.opts)
 	if err == nil && e.fence.cause() != nil {
 		err = errors.Join(e.fence.cause(), db.Close())
@@ -100,6 +103,44 @@ func open(dir string, o Options, lock *pebble.Lock) (*Engine, error) {
 	e.opts.EnsureDefaults()
 	e.fence.armed.Store(true)
 	return e, nil
+}
+
+// leastRoom is what an opening writes beside what is in the log.
+const leastRoom = 1 << 20
+
+// roomToOpen returns ErrNoSpace if there is no room for a table of all that is in the log.
+// Pebble makes one when it opens, and where the device is full it tries that again and
+// again, without an end and without a pause.
+func (e *Engine) roomToOpen() error {
+	names, err := e.fence.List(e.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	need := uint64(leastRoom)
+	for _, name := range names {
+		if filepath.Ext(name) != ".log" {
+			continue
+		}
+		info, err := e.fence.Stat(e.fence.PathJoin(e.dir, name))
+		if err != nil {
+			return err
+		}
+		need += uint64(info.Size())
+	}
+	use, err := e.fence.GetDiskUsage(e.dir)
+	if errors.Is(err, vfs.ErrUnsupported) {
+		return nil // it is in memory
+	}
+	if err != nil {
+		return err
+	}
+	if use.AvailBytes < need {
+		return fmt.Errorf("%w: opening may take %d bytes, as what is in the log goes to a table, and %d are free: make room", engine.ErrNoSpace, need, use.AvailBytes)
+	}
+	return nil
 }
 
 // listener follows what Pebble does in the background.

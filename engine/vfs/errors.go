@@ -91,3 +91,16 @@ func kindOf(err error) error {
 	}
 	return kind
 }
+
+// ErrorNumber returns the system's number of an error: 0 for nil, -1 for one that is not
+// the system's.
+func ErrorNumber(err error) int {
+	var errno syscall.Errno
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &errno):
+		return int(errno)
+	}
+	return -1
+}

@@ -67,6 +67,8 @@ type Request struct {
 	// N and Err are the outcome, as ReadAt and WriteAt return it.
 	N   int
 	Err error
+
+	caller *ringCaller // whose it is in a ReadRing
 }
 
 // QueueOptions choose a queue.

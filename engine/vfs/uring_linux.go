@@ -287,7 +287,9 @@ func (q *ring) outcome(slot int, f *osFile, result int32) (n int, err error, mor
 	at := r.Offset + int64(q.progress[slot])
 	if errno := unix.Errno(-result); result < 0 {
 		flushed := r.Write && (r.Flags&DSync != 0 || f.syncWrites)
-		if errno == unix.EAGAIN || errno == unix.EINTR && !flushed {
+		// The kernel cancels what a thread submitted that has ended; to read again does no
+		// harm.
+		if errno == unix.EAGAIN || errno == unix.EINTR && !flushed || errno == unix.ECANCELED && !r.Write {
 			q.push(slot, r)
 			return 0, nil, true
 		}

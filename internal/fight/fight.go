@@ -83,17 +83,20 @@ const (
 // Run is a fight of eight clients in four processes, which are this program again.
 func Run(t *testing.T, o Options) {
 	begun := time.Now()
-	r := &record{news: make(chan struct{}, 1)}
-	going := func() bool { return r.count() < o.Acquisitions }
-	each := max(o.Acquisitions/12, 50)
+	r := &record{news: make(chan struct{}, 1), kinds: map[string]int{}}
+	// On a busy machine it may take more of them until each kind of event has been.
+	going := func() bool {
+		n := r.count()
+		return n < o.Acquisitions || n < 10*o.Acquisitions && !r.various()
+	}
 	if text := os.Getenv(forVariable); text != "" {
 		d, err := time.ParseDuration(text)
 		if err != nil {
 			t.Fatalf("%s: %v", forVariable, err)
 		}
 		going = func() bool { return time.Since(begun) < d }
-		each = 400
 	}
+	each := max(o.Acquisitions/12, 50)
 	stopped, disturbed := 0, 0
 	var running []*exec.Cmd
 	var inputs []io.Closer
@@ -197,6 +200,17 @@ type record struct {
 	events       []event
 	acquisitions int
 	ended        int
+	kinds        map[string]int
+}
+
+// fenced is the kind of a write that was refused by its token.
+const fenced = "fenced"
+
+// various reports whether there has been all that a fight is to check.
+func (r *record) various() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kinds[fenced] > 0 && r.kinds["renew"] > 0 && r.kinds["write"] > 0
 }
 
 func (r *record) listen(from io.Reader) {
@@ -215,6 +229,11 @@ func (r *record) listen(from io.Reader) {
 		if e.Kind == "end" {
 			r.ended++
 		}
+		kind := e.Kind
+		if e.Fenced {
+			kind = fenced
+		}
+		r.kinds[kind]++
 		r.mu.Unlock()
 		select {
 		case r.news <- struct{}{}:
@@ -276,7 +295,7 @@ func (r *record) judge(t *testing.T, unordered bool) (result Record) {
 		case e.Operation != nil:
 			h.Operations = append(h.Operations, *e.Operation)
 		case e.Fenced:
-			counts["fenced"]++
+			counts[fenced]++
 		default:
 			counts[e.Kind]++
 			byLease[e.Lease] = append(byLease[e.Lease], e)
@@ -296,7 +315,7 @@ func (r *record) judge(t *testing.T, unordered bool) (result Record) {
 	if err != nil {
 		t.Errorf("plain keys: %v", err)
 	}
-	if counts["fenced"] == 0 || counts["renew"] == 0 || counts["write"] == 0 || len(h.Operations) == 0 {
+	if counts[fenced] == 0 || counts["renew"] == 0 || counts["write"] == 0 || len(h.Operations) == 0 {
 		t.Errorf("the fight has checked too little: %v", counts)
 	}
 	t.Logf("%v, and %d operations on plain keys, %d undecided", counts, len(h.Operations), verdict.Unknown)

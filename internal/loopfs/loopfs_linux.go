@@ -214,6 +214,9 @@ func (d *Disk) Truncate(bytes int64) error {
 // Fill takes all room of the mounted file system but that many bytes, in a file
 // that Empty removes. It may be called again with less.
 func (d *Disk) Fill(leave int64) error {
+	if !d.mounted { // it would fill what is below the mount point
+		return fmt.Errorf("fill %s: it is not mounted", d.path)
+	}
 	f, err := os.OpenFile(d.ballast(), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err

@@ -253,7 +253,7 @@ var flashEffects = map[string]func(t *testing.T){
 	},
 	"rebuild_rate": func(t *testing.T) {
 		d := twoDevices()
-		options := twoPaths + "compression = \"none\"\nrebuild_rate = "
+		options := twoPaths + patient + "compression = \"none\"\nrebuild_rate = "
 		p, err := flashOn(t, d, options+"\"1B\"")
 		if err != nil {
 			t.Fatal(err)

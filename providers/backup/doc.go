@@ -19,7 +19,7 @@
 // Options.MaxLogBytes, or the process was down while segments were used again, there is a
 // gap in the archive: the next base is made at once, and points in the gap cannot be
 // restored. A bulk load past the log is such a gap too. Backends that are not Logged
-// (pebble, rocksdb) have bases only. Those that cannot make a checkpoint either, as
+// (flash, pebble, rocksdb) have bases only. Those that cannot make a checkpoint either, as
 // memory and all remote ones, have an export (see package migrate) as their base.
 //
 // Named snapshots, and a store's options, are not part of a backup.

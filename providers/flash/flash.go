@@ -112,13 +112,19 @@ func Open(ctx context.Context, c Config) (driver.Store, error) {
 
 // makePaths makes the paths of a store that is not there yet.
 func makePaths(ctx context.Context, fsys vfs.FS, paths []string) error {
+	missing := false
 	for _, dir := range paths {
 		if dir == "" {
 			return fmt.Errorf("%w: a path is empty; set data_dir or paths", driver.ErrInvalid)
 		}
-		if info, err := fsys.Stat(dir); err == nil && info.Kind != vfs.Directory {
+		info, err := fsys.Stat(dir)
+		if err == nil && info.Kind != vfs.Directory {
 			return fmt.Errorf("%w: %s is no directory; a path is one, on a file system that has direct I/O", driver.ErrInvalid, dir)
 		}
+		missing = missing || err != nil
+	}
+	if !missing {
+		return nil
 	}
 	if _, err := flash.Status(ctx, fsys, paths); !errors.Is(err, engine.ErrNotFound) {
 		return nil // there is a store, or something that opening tells more of

@@ -753,14 +753,14 @@ func (c *cluster) through(t *testing.T, ask func(r *http.Request), answered func
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := httputil.NewSingleHostReverseProxy(server)
-	direct := proxy.Director
-	proxy.Director = func(r *http.Request) { direct(r); ask(r) }
-	proxy.ModifyResponse = func(r *http.Response) error { answered(r); return nil }
-	proxy.FlushInterval = -1
-	proxy.Transport = c.client("").Transport
-	proxy.ErrorLog = log.New(io.Discard, "", 0)
-	between := httptest.NewServer(proxy)
+	between := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(server)
+			ask(r.Out)
+		},
+		ModifyResponse: func(r *http.Response) error { answered(r); return nil },
+		FlushInterval:  -1, Transport: c.client("").Transport, ErrorLog: log.New(io.Discard, "", 0),
+	})
 	t.Cleanup(between.Close)
 	r := restConfig(c.Address)
 	r.Host, r.TLSClientConfig = between.URL, rest.TLSClientConfig{}

@@ -51,7 +51,6 @@ func All() []mutants.Mutant {
 		opening(),
 		protocols(),
 		redis(),
-
 		tables(),
 	)
 }

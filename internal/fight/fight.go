@@ -96,7 +96,7 @@ func Run(t *testing.T, o Options) {
 		}
 		going = func() bool { return time.Since(begun) < d }
 	}
-	each := max(o.Acquisitions/12, 50)
+	each := max(o.Acquisitions/12, 25)
 	stopped, disturbed := 0, 0
 	var running []*exec.Cmd
 	var inputs []io.Closer
@@ -148,8 +148,8 @@ func Run(t *testing.T, o Options) {
 		if !r.wait(t, r.count()+each) {
 			return
 		}
-		if i := n % (1 + len(o.Disturb)); i < len(o.Disturb) {
-			o.Disturb[i]()
+		if i := n % (1 + len(o.Disturb)); i > 0 {
+			o.Disturb[i-1]()
 			disturbed++
 		} else {
 			process := running[stopped%processes].Process

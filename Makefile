@@ -21,8 +21,15 @@ tool := go tool -modfile=internal/lint/tools.mod
 build: deps-libraries ## build bin/orbit-cli with every engine
 	go build -tags "$(tags)" -ldflags "$(ldflags)" -o bin/orbit-cli ./cmd/orbit-cli
 
+# Secrets of servers are random, and all that tests say is searched for them. Results that
+# go has kept are of earlier secrets, so those are kept too.
+secrets = $(ORBIT_CACHE)/test-secrets
+said = $(ORBIT_CACHE)/test-output.json
+
 test: deps-libraries deps-chromium deps-torture deps-servers ## all tests, with a summary that counts what was skipped
-	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -tags "$(tags)" -timeout 12m ./...
+	@mkdir -p "$(ORBIT_CACHE)"
+	ORBIT_SECRETS=$(secrets) $(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg --jsonfile $(said) -- -tags "$(tags)" -timeout 12m ./...
+	internal/lint/secrets.sh $(secrets) $(said)
 	$(MAKE) --no-print-directory race
 
 # Under the race detector the suites run on fewer random operations; see
@@ -39,8 +46,15 @@ test-mutants: ## the tests of the provider layer against every seeded defect; an
 
 provider-table: deps-libraries deps-servers ## results/providers.md: every provider through the conformance suite, on its real server
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
-	ORBIT_CONFORMANCE=$$dir go test -count=1 -tags "$(tags)" -timeout 60m -run '^Test.*Conformance' ./providers/... && \
+	ORBIT_CONFORMANCE=$$dir go test -count=1 -tags "$(tags)" -timeout 60m -run '^Test.*Conformance|^TestKubernetes$$/^conformance$$' ./providers/... && \
 	go run ./internal/providertable $$dir >results/providers.md && cat results/providers.md
+
+FIGHT_EACH ?= 170s
+fight: deps-libraries deps-servers ## results/fight.md: the fight for leases over each remote provider, FIGHT_EACH each; 20 minutes
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && failed=0 && \
+	{ ORBIT_FIGHT_RECORD=$$dir ORBIT_TEST_FIGHT=$(FIGHT_EACH) go test -count=1 -v -p 1 -timeout 30m -run '^TestLeaseFight$$|^TestKubernetes$$/^lease_fight$$' \
+		./providers/etcd ./providers/redis ./providers/s3 ./providers/minio ./providers/kubernetes ./providers/azure ./providers/gcp || failed=1; } && \
+	go run ./internal/fight/fighttable $$dir >results/fight.md && cat results/fight.md && exit $$failed
 
 lint: deps-libraries ## imports, gofmt, vet, staticcheck, docstrings
 	go test -tags "$(tags)" ./internal/lint
@@ -77,6 +91,11 @@ bench-tree: deps-bench build ## the copy-on-write B+tree against its goals, besi
 bench-lsm: deps-bench build ## the LSM-tree against its goals, beside Pebble and RocksDB; an hour or two
 	bin/orbit-cli bench-lsm --out results
 
+bench-remote: deps-libraries deps-servers ## results/remote.md: each remote provider beside its client library; ten minutes
+	@set -o pipefail; for p in etcd redis s3 minio kubernetes azure gcp; do \
+		go test -run '^$$' -bench '^Benchmark(Put|Get)$$' -benchtime $(or $(BENCHTIME),2s) -count 5 ./providers/$$p || exit; \
+	done | tee /dev/stderr | go run ./internal/ratiotable >results/remote.md && cat results/remote.md
+
 torture: build deps-torture ## every mode of torture over every engine, and the kill matrix, in 10 minutes
 	bin/orbit-cli torture --budget 10m --out results --json results/torture.json
 
@@ -108,4 +127,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build torture torture-night bench-log bench-tree bench-lsm deps-torture deps-servers test test-mutants provider-table test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help
+.PHONY: build bench-remote fight torture torture-night bench-log bench-tree bench-lsm deps-torture deps-servers test test-mutants provider-table test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

@@ -122,7 +122,7 @@ func roleOfEtcd(t *testing.T, authority *servers.Authority, endpoints []string) 
 }
 
 func TestKubernetesDeployment(t *testing.T) {
-	account := servers.KubeUser{Name: "system:serviceaccount:orbit:orbit", Token: "the-token-of-the-account"}
+	account := servers.KubeUser{Name: "system:serviceaccount:orbit:orbit", Token: servers.Secret("account")}
 	a := newAdministrator(t, servers.NewKubeAPIServer(t, account))
 	a.apply(t, "../../examples/kubernetes/rbac.yaml")
 	a.apply(t, "../../examples/deployments/kubernetes/workload.yaml")
@@ -172,7 +172,7 @@ current-context: x
 	if err := write(state); err != nil {
 		t.Errorf("without the API server: %v", err)
 	}
-	toAPI.Renew()
+	toAPI.Mend()
 	until(t, "the API server is back", func() bool { return write(settings) == nil })
 	etcd.Members[0].Kill()
 	until(t, "two members of three are enough", func() bool { return write(state) == nil })

@@ -253,7 +253,7 @@ func TestAWS(t *testing.T) {
 	if got, want := strings.Join(strings.Fields(string(rights)), " "), strings.Join(documented, " "); got != want {
 		t.Errorf("redis-rights.txt has\n%s\nand package redis says\n%s", got, want)
 	}
-	const password = "not-a-secret-of-anyone"
+	password := servers.Secret("redis")
 	authority := servers.NewAuthority(t)
 	cert, key := authority.Issue("server")
 	cache := servers.StartRedis(t, servers.RedisOptions{Cert: cert, Key: key, CA: authority.CACert, Args: []string{"--requirepass", password}})

@@ -146,7 +146,9 @@ func (c *client) tell(e event, err error) bool {
 		c.out.say(e)
 	case errors.Is(err, driver.ErrOutcomeUnknown) && errors.Is(err, driver.ErrUnavailable):
 		c.out.say(event{Kind: e.Kind, Client: c.number, Error: "of two kinds: " + err.Error()})
-	case errors.Is(err, driver.ErrConflict), errors.Is(err, driver.ErrUnavailable), errors.Is(err, driver.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded):
+	// Denied: an API server of Kubernetes that has just started does not know the rights of
+	// anybody yet.
+	case errors.Is(err, driver.ErrConflict), errors.Is(err, driver.ErrUnavailable), errors.Is(err, driver.ErrOutcomeUnknown), errors.Is(err, driver.ErrDenied), errors.Is(err, context.DeadlineExceeded):
 	default:
 		c.out.say(event{Kind: e.Kind, Client: c.number, Error: err.Error()})
 	}

@@ -5,8 +5,8 @@
 //   - Every acquisition of a lease has a token of its own, and a later one a larger.
 //   - Nobody acquires a lease before its holder had to stop, on the machine's one clock.
 //   - Nobody renews what another has acquired.
-//   - In the order of the store's revisions, numbers or tags in order, no write has an older token than the one
-//     before.
+//   - In the order of the store's revisions no write has an older token than the one before;
+//     where revisions have no order, none that began when the other was acknowledged.
 //   - Operations on plain keys are linearizable.
 package fight
 
@@ -18,8 +18,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -32,24 +32,45 @@ import (
 type Options struct {
 	// Place is given to Open, in every process.
 	Place string
+	// Server names the server, with its version; Emulator says that it is not the service
+	// itself.
+	Server   string
+	Emulator bool
 	// Acquisitions ends the fight when there are so many.
 	Acquisitions int
+	// Leases is how many there are to fight for, 12 if it is 0. A slow server needs few: else
+	// nobody takes what another holds for too long, and no fence is tried.
+	Leases int
+	// Unordered says that the store's revisions have no order, as entity tags have none.
+	Unordered bool
 	// Disturb are the ways to disturb all processes, one after the other: the server is
 	// restarted, the wire is cut and mended. Each returns when it is over.
 	Disturb []func()
 }
 
-// Acquisitions returns how many a test should run: few, or $ORBIT_TEST_ACQUISITIONS.
-func Acquisitions(t testing.TB, few int) int {
-	text := os.Getenv("ORBIT_TEST_ACQUISITIONS")
-	if text == "" {
-		return few
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("ORBIT_TEST_ACQUISITIONS: %v", err)
-	}
-	return n
+// What `make fight` sets.
+const (
+	// forVariable is how long a fight goes on, whatever the number of acquisitions.
+	forVariable = "ORBIT_TEST_FIGHT"
+	// RecordVariable names a directory, for a Record of each fight.
+	RecordVariable = "ORBIT_FIGHT_RECORD"
+)
+
+// Record is what a fight came to.
+type Record struct {
+	Provider     string // the name of the package
+	Server       string
+	Emulator     bool
+	Acquisitions int
+	Overlaps     int // acquisitions before another holder had to stop, tokens given twice, renewals of what was lost
+	Writes       int // under a fence
+	Refused      int // writes and renewals, for an older token
+	Accepted     int // writes with an older token than one before: there must be none
+	Registers    int // operations on plain keys, whose order was explained
+	Stopped      int // how often a process was stopped past the expiry of what it held
+	Disturbed    int // how often a wire was cut, or a server restarted
+	Seconds      float64
+	Failed       bool
 }
 
 const (
@@ -61,13 +82,28 @@ const (
 
 // Run is a fight of eight clients in four processes, which are this program again.
 func Run(t *testing.T, o Options) {
+	begun := time.Now()
 	r := &record{news: make(chan struct{}, 1), kinds: map[string]int{}}
+	// On a busy machine it may take more of them until each kind of event has been.
+	going := func() bool {
+		n := r.count()
+		return n < o.Acquisitions || n < 10*o.Acquisitions && !r.various()
+	}
+	if text := os.Getenv(forVariable); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			t.Fatalf("%s: %v", forVariable, err)
+		}
+		going = func() bool { return time.Since(begun) < d }
+	}
+	each := max(o.Acquisitions/12, 25)
+	stopped, disturbed := 0, 0
 	var running []*exec.Cmd
 	var inputs []io.Closer
 	var readers sync.WaitGroup
 	for i := range processes {
 		text, err := json.Marshal(order{
-			Place: o.Place, Process: i, Clients: clients, Leases: leases, Registers: 60, TTL: ttl,
+			Place: o.Place, Process: i, Clients: clients, Leases: cmp.Or(o.Leases, leases), Registers: 60, TTL: ttl,
 			ClockOff: []time.Duration{0, time.Hour, -time.Hour, time.Minute}[i], Seed: 11,
 		})
 		if err != nil {
@@ -101,18 +137,22 @@ func Run(t *testing.T, o Options) {
 				t.Error(err)
 			}
 		}
-		r.judge(t)
+		result := r.judge(t, o.Unordered)
+		result.Provider, result.Server, result.Emulator = filepath.Base(workingDir(t)), o.Server, o.Emulator
+		result.Stopped, result.Disturbed, result.Seconds = stopped, disturbed, time.Since(begun).Seconds()
+		result.Failed = t.Failed()
+		result.leave(t)
 	}()
-	disturbances, each := 0, max(o.Acquisitions/12, 50)
-	for next := each; ; next += each {
-		// On a busy machine it may take more of them until each kind of event has been.
-		if !r.wait(t, next) || next >= o.Acquisitions && (r.various() || next >= 10*o.Acquisitions) {
+	shown := begun
+	for n := 0; going(); n++ {
+		if !r.wait(t, r.count()+each) {
 			return
 		}
-		if n := disturbances % (1 + len(o.Disturb)); n < len(o.Disturb) {
-			o.Disturb[n]()
+		if i := n % (1 + len(o.Disturb)); i > 0 {
+			o.Disturb[i-1]()
+			disturbed++
 		} else {
-			process := running[disturbances%processes].Process
+			process := running[stopped%processes].Process
 			if err := process.Signal(syscall.SIGSTOP); err != nil {
 				t.Error(err)
 			}
@@ -120,8 +160,35 @@ func Run(t *testing.T, o Options) {
 			if err := process.Signal(syscall.SIGCONT); err != nil {
 				t.Error(err)
 			}
+			stopped++
 		}
-		disturbances++
+		if time.Since(shown) > 10*time.Second {
+			shown = time.Now()
+			t.Logf("%d acquisitions after %s", r.count(), time.Since(begun).Round(time.Second))
+		}
+	}
+}
+
+func workingDir(t *testing.T) string {
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// leave writes the record where it is wanted.
+func (r *Record) leave(t *testing.T) {
+	dir := os.Getenv(RecordVariable)
+	if dir == "" {
+		return
+	}
+	data, err := json.MarshalIndent(r, "", "\t")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, r.Provider+".json"), data, 0o644)
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 
@@ -156,7 +223,7 @@ func (r *record) listen(from io.Reader) {
 		}
 		r.mu.Lock()
 		r.events = append(r.events, e)
-		if e.Kind == "acquire" && e.Error == "" {
+		if e.Kind == "acquire" && e.Error == "" && !e.Fenced {
 			r.acquisitions++
 		}
 		if e.Kind == "end" {
@@ -173,6 +240,12 @@ func (r *record) listen(from io.Reader) {
 		default:
 		}
 	}
+}
+
+func (r *record) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.acquisitions
 }
 
 // wait waits until there are so many acquisitions. It returns false, and fails the test,
@@ -201,8 +274,9 @@ func (r *record) wait(t *testing.T, n int) bool {
 	}
 }
 
-// judge fails the test with what must not be.
-func (r *record) judge(t *testing.T) {
+// judge fails the test with what must not be, and counts.
+func (r *record) judge(t *testing.T, unordered bool) (result Record) {
+	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var h check.History
@@ -228,9 +302,14 @@ func (r *record) judge(t *testing.T) {
 		}
 	}
 	for number, events := range byLease {
-		judgeLease(events, func(format string, args ...any) {
-			complain("lease %d: %s", number, fmt.Sprintf(format, args...))
-		})
+		counted := func(n *int) func(format string, args ...any) {
+			return func(format string, args ...any) {
+				*n++
+				complain("lease %d: %s", number, fmt.Sprintf(format, args...))
+			}
+		}
+		judgeLease(events, counted(&result.Overlaps))
+		judgeWrites(events, unordered, counted(&result.Accepted))
 	}
 	verdict, err := check.Referee{Timeout: 30 * time.Second}.Keys(&h)
 	if err != nil {
@@ -240,11 +319,13 @@ func (r *record) judge(t *testing.T) {
 		t.Errorf("the fight has checked too little: %v", counts)
 	}
 	t.Logf("%v, and %d operations on plain keys, %d undecided", counts, len(h.Operations), verdict.Unknown)
+	result.Acquisitions, result.Writes, result.Refused, result.Registers = counts["acquire"], counts["write"], counts["fenced"], len(h.Operations)
+	return result
 }
 
 // judgeLease judges the events of one lease; see the package comment.
 func judgeLease(events []event, complain func(format string, args ...any)) {
-	var acquired, writes, renewed []event
+	var acquired, renewed []event
 	released := map[uint64]int64{} // by token: when it was asked to be released, first
 	valid := map[uint64]int64{}    // by token: until when its holder might go on
 	for _, e := range events {
@@ -259,8 +340,6 @@ func judgeLease(events []event, complain func(format string, args ...any)) {
 			if at, ok := released[e.Token]; !ok || e.Call < at {
 				released[e.Token] = e.Call
 			}
-		case "write":
-			writes = append(writes, e)
 		}
 	}
 	slices.SortFunc(acquired, func(a, b event) int { return cmp.Compare(a.Token, b.Token) })
@@ -289,13 +368,33 @@ func judgeLease(events []event, complain func(format string, args ...any)) {
 			complain("client %d renews token %d after token %d was acquired", e.Client, e.Token, newest[n])
 		}
 	}
+}
+
+// judgeWrites judges the writes that one lease protects.
+func judgeWrites(events []event, unordered bool, complain func(format string, args ...any)) {
+	writes := slices.DeleteFunc(slices.Clone(events), func(e event) bool { return e.Kind != "write" })
+	// Whatever the revisions: a write began before all that were acknowledged with larger tokens were.
+	ended := slices.SortedFunc(slices.Values(writes), func(a, b event) int { return cmp.Compare(a.Return, b.Return) })
+	slices.SortFunc(writes, func(a, b event) int { return cmp.Compare(a.Call, b.Call) })
+	var newest event
+	next := 0
+	for _, w := range writes {
+		for ; next < len(ended) && ended[next].Return < w.Call; next++ {
+			if ended[next].Token > newest.Token {
+				newest = ended[next]
+			}
+		}
+		if w.Token < newest.Token {
+			complain("client %d writes with token %d after client %d with token %d", w.Client, w.Token, newest.Client, newest.Token)
+		}
+	}
 	slices.SortFunc(writes, func(a, b event) int { return cmp.Compare(a.Revision, b.Revision) })
 	for i := 1; i < len(writes); i++ {
 		a, b := writes[i-1], writes[i]
 		if a.Revision == b.Revision || b.Revision == "" {
 			complain("two writes are at revision %q", b.Revision)
 		}
-		if b.Token < a.Token {
+		if !unordered && b.Token < a.Token {
 			complain("client %d writes with token %d at revision %s, after client %d with token %d at %s", b.Client, b.Token, b.Revision, a.Client, a.Token, a.Revision)
 		}
 	}

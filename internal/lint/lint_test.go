@@ -86,14 +86,12 @@ func allowed(path string) []string {
 		return []string{"engine"}
 	case within(path, "engine"):
 		return []string{"engine"}
-	case path == objectTests:
-		return []string{"providers", "engine", "internal/servers"}
 	case within(path, "providers/drivertest"):
 		return []string{"providers/driver", "engine", "check"}
 	case path == "providers/driver", path == "providers/config": // whoever reads a configuration links no provider
 		return []string{"engine"}
 	case path == objectTests:
-		return []string{"providers", "engine", "internal/servers", "internal/wire"}
+		return []string{"providers", "engine", "internal/fight", "internal/servers", "internal/wire"}
 	case within(path, "providers"):
 		return []string{"providers", "engine"}
 	case within(path, "bench"):
@@ -133,7 +131,7 @@ func forbidden(from, to string) string {
 	switch {
 	case from == "providers/config" && to != "engine":
 		return "it needs the kinds of error only"
-	case forTests(to) && !forTests(from) && (from != "internal/providertable" || to != "providers/drivertest"):
+	case forTests(to) && !forTests(from) && (from != "internal/providertable" || to != "providers/drivertest") && from != "internal/fight/fighttable":
 		return "it is for tests alone"
 	case within(from, "engine") && isEngine(to) && !within(from, to):
 		return "engines do not know each other"

@@ -37,7 +37,7 @@ func NewKubeAPIServer(t testing.TB, users ...KubeUser) *KubeAPIServer {
 	authority := NewAuthority(t)
 	cert, key := authority.Issue("localhost")
 	dir := t.TempDir()
-	s := &KubeAPIServer{Address: Address(t), CACert: authority.CACert, AdminToken: "an-admin-of-a-test", Etcd: etcd}
+	s := &KubeAPIServer{Address: Address(t), CACert: authority.CACert, AdminToken: Secret("kubernetes admin"), Etcd: etcd}
 	s.URL = "https://" + s.Address
 	tokens := []string{s.AdminToken + ",admin,1,system:masters"}
 	for i, u := range users {

@@ -11,7 +11,7 @@ func MinIO(t testing.TB, tls *Certificate) *S3 {
 	t.Helper()
 	path := Program(t, "minio")
 	dir := t.TempDir()
-	s := &S3{Address: Address(t), AccessKey: "orbit-test", SecretKey: "not-a-secret-of-anyone"}
+	s := &S3{Address: Address(t), AccessKey: "orbit-test", SecretKey: Secret("s3")}
 	args := []string{"server", "--address", s.Address, "--quiet"}
 	if tls != nil {
 		certs := dir + "/certs"

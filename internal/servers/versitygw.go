@@ -32,7 +32,7 @@ func versitygw(t testing.TB, more ...string) *S3 {
 			t.Fatal(err)
 		}
 	}
-	s := &S3{Address: Address(t), AccessKey: "orbit-test", SecretKey: "not-a-secret-of-anyone"}
+	s := &S3{Address: Address(t), AccessKey: "orbit-test", SecretKey: Secret("s3")}
 	s.Process = Start(t, Command{
 		Path: path,
 		Args: append(append([]string{"--quiet", "--port", s.Address}, more...), "posix", "--versioning-dir", dir+"/versions", dir+"/data"),

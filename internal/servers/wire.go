@@ -1,7 +1,6 @@
 package servers
 
 import (
-	"context"
 	"encoding/json"
 	"net"
 	"strings"
@@ -44,19 +43,10 @@ func (w *Wire) start() {
 // Cut ends all connections, and refuses new ones until Mend.
 func (w *Wire) Cut() { w.proxy.Stop() }
 
-// Mend takes away every fault.
+// Mend ends all connections and takes away every fault. It makes the proxy anew, since
+// Toxiproxy, asked to take a fault away, can wait for ever for a connection that has ended
+// within it.
 func (w *Wire) Mend() {
-	w.t.Helper()
-	w.proxy.Toxics.ResetToxics(context.Background())
-	if err := w.proxy.Start(); err != nil && !strings.Contains(err.Error(), toxiproxy.ErrProxyAlreadyStarted.Error()) {
-		w.t.Fatal(err)
-	}
-}
-
-// Renew ends all connections and takes away every fault. Unlike Mend it does not ask
-// Toxiproxy to do that, which can wait for ever for a connection that has ended within a
-// fault.
-func (w *Wire) Renew() {
 	w.t.Helper()
 	w.proxy.Stop()
 	w.start()

@@ -160,7 +160,7 @@ func eachCall(t *testing.T, target Target) {
 				Break(w, f)
 				err = c.run(ctx, s, key, r)
 				cancel()
-				Mend(w)
+				w.Mend()
 				applied := !c.reads && isApplied(t, direct, c, key)
 				if err != nil {
 					harmed++
@@ -273,7 +273,7 @@ func bulk(t *testing.T, target Target) {
 		if err := <-ended; err != nil && (errors.Is(err, driver.ErrUnavailable) || !errors.Is(err, driver.ErrOutcomeUnknown)) {
 			t.Errorf("a bulk put of which a part is done: %v", err)
 		}
-		Mend(w)
+		w.Mend()
 	}
 }
 
@@ -337,7 +337,7 @@ func (c *chaos) turn(well bool) {
 		return
 	}
 	if c.broken {
-		Mend(c.w)
+		c.w.Mend()
 		c.left = wellCalls
 	} else {
 		Break(c.w, Faults()[c.faults%len(Faults())])

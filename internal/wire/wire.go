@@ -63,6 +63,3 @@ func Break(w *servers.Wire, f Fault) {
 		w.Fail(toxic.direction, toxic.name, toxic.attributes)
 	}
 }
-
-// Mend ends every connection, and lets the wire work again.
-func Mend(w *servers.Wire) { w.Renew() }

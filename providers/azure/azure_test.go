@@ -65,13 +65,17 @@ func start(t testing.TB) *servers.Azurite {
 }
 
 func service(t testing.TB) objectstest.Service {
-	return objectstest.Service{Server: "Azurite 3.35.0", Emulator: true, Address: start(t).Address, Open: open}
+	s := start(t)
+	// A kill would cost Azurite what it was told in the last seconds.
+	restart := func() { s.Stop(); s.Restart() }
+	return objectstest.Service{Server: "Azurite 3.35.0", Emulator: true, Address: s.Address, Open: open, Restart: restart}
 }
 
 func TestConformance(t *testing.T)  { objectstest.Conformance(t, service(t)) }
 func TestMidOperation(t *testing.T) { objectstest.MidOperation(t, service(t)) }
 func TestHistories(t *testing.T)    { objectstest.Histories(t, service(t)) }
 func TestProcesses(t *testing.T)    { objectstest.Processes(t, service(t)) }
+func TestLeaseFight(t *testing.T)   { objectstest.LeaseFight(t, service(t)) }
 
 func BenchmarkPut(b *testing.B) { benchmark(b, objectstest.BenchmarkPut) }
 func BenchmarkGet(b *testing.B) { benchmark(b, objectstest.BenchmarkGet) }

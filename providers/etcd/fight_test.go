@@ -52,12 +52,12 @@ func TestLeaseFight(t *testing.T) {
 			}
 			time.Sleep(300 * time.Millisecond) // longer than leases last
 			for _, w := range wires {
-				wire.Mend(w)
+				w.Mend()
 			}
 		}
 	}
 	fight.Run(t, fight.Options{
-		Place: string(place), Acquisitions: fight.Acquisitions(t, 600),
+		Place: string(place), Acquisitions: 600, Server: "etcd v3.6.16, three members",
 		Disturb: []func(){
 			cut(wire.Refused), cut(wire.ReplyLost),
 			func() {

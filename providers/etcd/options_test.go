@@ -233,7 +233,7 @@ func TestConfigIsRefused(t *testing.T) {
 // their rights. No message shows a password.
 func TestSecurity(t *testing.T) {
 	t.Parallel()
-	const secret = "correct horse battery staple"
+	secret := servers.Secret("etcd")
 	ours, others := servers.NewAuthority(t), servers.NewAuthority(t)
 	serverCert, serverKey := ours.Issue("server")
 	c := servers.EtcdCluster(t, 1, servers.EtcdOptions{Cert: serverCert, Key: serverKey, ClientCA: ours.CACert})

@@ -70,6 +70,7 @@ func TestConformance(t *testing.T)  { objectstest.Conformance(t, service(t)) }
 func TestMidOperation(t *testing.T) { objectstest.MidOperation(t, service(t)) }
 func TestHistories(t *testing.T)    { objectstest.Histories(t, service(t)) }
 func TestProcesses(t *testing.T)    { objectstest.Processes(t, service(t)) }
+func TestLeaseFight(t *testing.T)   { objectstest.LeaseFight(t, service(t)) }
 
 func BenchmarkPut(b *testing.B) { benchmark(b, objectstest.BenchmarkPut) }
 func BenchmarkGet(b *testing.B) { benchmark(b, objectstest.BenchmarkGet) }

@@ -60,9 +60,9 @@ func restConfig(address string) *rest.Config {
 
 // The users beside the administrator. The first is the account of examples/kubernetes.
 var (
-	account  = servers.KubeUser{Name: "system:serviceaccount:orbit:orbit", Token: "the-token-of-the-account"}
-	stranger = servers.KubeUser{Name: "stranger", Token: "the-token-of-the-stranger"}
-	partial  = servers.KubeUser{Name: "partial", Token: "the-token-of-the-partial"}
+	account  = servers.KubeUser{Name: "system:serviceaccount:orbit:orbit", Token: servers.Secret("account")}
+	stranger = servers.KubeUser{Name: "stranger", Token: servers.Secret("stranger")}
+	partial  = servers.KubeUser{Name: "partial", Token: servers.Secret("partial")}
 )
 
 // cluster is an API server on which examples/kubernetes was applied.
@@ -200,10 +200,11 @@ func mustPut(t *testing.T, s driver.Store, key string, value []byte) driver.Revi
 // TestKubernetes runs everything that needs an API server over one of them.
 func TestKubernetes(t *testing.T) {
 	c := newCluster(t)
-	service := objectstest.Service{Server: "kube-apiserver v1.34.4", Address: c.Address, Open: open}
+	service := objectstest.Service{Server: "kube-apiserver v1.34.4", Address: c.Address, Open: open, Restart: func() { c.Kill(); c.Restart() }}
 	t.Run("conformance", func(t *testing.T) { objectstest.Conformance(t, service) })
 	t.Run("faults", func(t *testing.T) { objectstest.MidOperation(t, service) })
 	t.Run("histories", func(t *testing.T) { objectstest.Histories(t, service) })
+	t.Run("lease fight", func(t *testing.T) { objectstest.LeaseFight(t, service) })
 	t.Run("processes", func(t *testing.T) { objectstest.Processes(t, service) })
 	for name, test := range map[string]func(*testing.T, *cluster){
 		"kinds": kinds, "large values": largeValues, "credentials": credentials, "rights": rights, "kubeconfig": kubeconfig,

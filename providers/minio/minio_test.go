@@ -26,8 +26,9 @@ import (
 const (
 	bucket    = "orbit-data"
 	accessKey = "orbit-test"
-	secretKey = "not-a-secret-of-anyone"
 )
+
+var secretKey = servers.Secret("s3")
 
 func TestMain(m *testing.M) { objectstest.Main(m, open) }
 
@@ -67,13 +68,15 @@ func start(t testing.TB) *servers.S3 {
 }
 
 func service(t testing.TB) objectstest.Service {
-	return objectstest.Service{Server: "MinIO 2026-02-12", Address: start(t).Address, Open: open}
+	s := start(t)
+	return objectstest.Service{Server: "MinIO 2026-02-12", Address: s.Address, Open: open, Restart: func() { s.Kill(); s.Restart() }}
 }
 
 func TestConformance(t *testing.T)  { objectstest.Conformance(t, service(t)) }
 func TestMidOperation(t *testing.T) { objectstest.MidOperation(t, service(t)) }
 func TestHistories(t *testing.T)    { objectstest.Histories(t, service(t)) }
 func TestProcesses(t *testing.T)    { objectstest.Processes(t, service(t)) }
+func TestLeaseFight(t *testing.T)   { objectstest.LeaseFight(t, service(t)) }
 
 func BenchmarkPut(b *testing.B) { benchmark(b, objectstest.BenchmarkPut) }
 func BenchmarkGet(b *testing.B) { benchmark(b, objectstest.BenchmarkGet) }

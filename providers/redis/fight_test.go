@@ -36,11 +36,11 @@ func TestLeaseFight(t *testing.T) {
 		return func() {
 			wire.Break(w, f)
 			time.Sleep(300 * time.Millisecond) // longer than leases last
-			wire.Mend(w)
+			w.Mend()
 		}
 	}
 	fight.Run(t, fight.Options{
-		Place: "redis://" + w.Address, Acquisitions: fight.Acquisitions(t, 2000),
+		Place: "redis://" + w.Address, Acquisitions: 2000, Server: "Redis 7.0.15",
 		Disturb: []func(){cut(wire.Refused), cut(wire.ReplyLost), func() { server.Kill(); server.Restart() }},
 	})
 }

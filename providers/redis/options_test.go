@@ -203,7 +203,7 @@ func TestConfigIsRefused(t *testing.T) {
 // the rights that the package documents. No message shows a password.
 func TestSecurity(t *testing.T) {
 	t.Parallel()
-	const secret = "correct-horse-battery-staple"
+	secret := servers.Secret("redis")
 	ours, others := servers.NewAuthority(t), servers.NewAuthority(t)
 	cert, key := ours.Issue("server")
 	server := servers.StartRedis(t, servers.RedisOptions{Cert: cert, Key: key, CA: ours.CACert, Args: []string{"--requirepass", secret}})

@@ -17,8 +17,9 @@ import (
 const (
 	bucket    = "orbit-data"
 	accessKey = "orbit-test"
-	secretKey = "not-a-secret-of-anyone"
 )
+
+var secretKey = servers.Secret("s3")
 
 func TestMain(m *testing.M) { objectstest.Main(m, open) }
 
@@ -61,10 +62,12 @@ func start(t testing.TB) *servers.S3 {
 }
 
 func service(t testing.TB) objectstest.Service {
-	return objectstest.Service{Server: "versitygw v1.8.0", Address: start(t).Address, Open: open}
+	s := start(t)
+	return objectstest.Service{Server: "versitygw v1.8.0", Address: s.Address, Open: open, Restart: func() { s.Kill(); s.Restart() }}
 }
 
 func TestConformance(t *testing.T)  { objectstest.Conformance(t, service(t)) }
 func TestMidOperation(t *testing.T) { objectstest.MidOperation(t, service(t)) }
 func TestHistories(t *testing.T)    { objectstest.Histories(t, service(t)) }
 func TestProcesses(t *testing.T)    { objectstest.Processes(t, service(t)) }
+func TestLeaseFight(t *testing.T)   { objectstest.LeaseFight(t, service(t)) }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orbit-persistence/orbit/internal/fight"
+	"github.com/orbit-persistence/orbit/internal/wire"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/drivertest"
@@ -32,6 +34,9 @@ type Service struct {
 	// Address is where it listens, and Open opens a store there.
 	Address string
 	Open    Opener
+	// Restart ends the server in whatever way it survives, and starts it again; nil if it
+	// survives none.
+	Restart func()
 }
 
 // place makes a prefix of the name of a directory.
@@ -64,9 +69,10 @@ const (
 	childPrefix  = "ORBIT_TEST_CHILD_PREFIX"
 )
 
-// Main is the TestMain of a package that calls Processes: it may be one of those
-// processes. environment is what they need beside the address.
+// Main is the TestMain of a package that calls Processes or LeaseFight: it may be one of
+// their processes.
 func Main(m *testing.M, open Opener) {
+	fight.Main(fighter(open))
 	if address := os.Getenv(childAddress); address != "" {
 		if err := count(context.Background(), open, address, os.Getenv(childPrefix)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -74,9 +80,7 @@ func Main(m *testing.M, open Opener) {
 		}
 		os.Exit(0)
 	}
-	// Toxiproxy leaves goroutines of connections that were cut while a fault was put on
-	// them.
-	goleak.VerifyTestMain(runner{m}, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
+	goleak.VerifyTestMain(runner{m}, wire.Ignored...)
 }
 
 const (

@@ -2,7 +2,7 @@ package servers
 
 import "testing"
 
-// Azurite is an emulator of Azure Blob Storage, with the account that every Azurite has.
+// Azurite is an emulator of Azure Blob Storage, with an account of this run.
 type Azurite struct {
 	*Process
 	Address, Account, Key string
@@ -15,14 +15,14 @@ func StartAzurite(t testing.TB, tls *Certificate) *Azurite {
 	path := Program(t, "azurite")
 	a := &Azurite{
 		Address: Address(t), Account: "devstoreaccount1",
-		Key: "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+		Key: Secret("azure"),
 	}
 	host, port, _ := cutPort(a.Address)
-	dir := t.TempDir()
+	dir := dataDir(t)
 	args := []string{"--blobHost", host, "--blobPort", port, "--location", dir, "--silent", "--skipApiVersionCheck", "--disableTelemetry"}
 	if tls != nil {
 		args = append(args, "--cert", tls.Certificate, "--key", tls.Key, "--oauth", "basic")
 	}
-	a.Process = Start(t, Command{Path: path, Args: args, Dir: dir, Ready: listening(a.Address)})
+	a.Process = Start(t, Command{Path: path, Args: args, Env: []string{"AZURITE_ACCOUNTS=" + a.Account + ":" + a.Key}, Dir: dir, Ready: listening(a.Address)})
 	return a
 }

@@ -99,7 +99,7 @@ type Process struct {
 func Start(t testing.TB, c Command) *Process {
 	t.Helper()
 	if c.Dir == "" {
-		c.Dir = t.TempDir()
+		c.Dir = dataDir(t)
 	}
 	p := &Process{t: t, command: c, log: filepath.Join(t.TempDir(), filepath.Base(c.Path)+".log")}
 	t.Cleanup(func() {

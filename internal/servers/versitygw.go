@@ -26,7 +26,7 @@ func VersitygwTLS(t testing.TB, c *Certificate) *S3 {
 func versitygw(t testing.TB, more ...string) *S3 {
 	t.Helper()
 	path := Program(t, "versitygw")
-	dir := t.TempDir()
+	dir := dataDir(t)
 	for _, sub := range []string{"data", "versions"} {
 		if err := os.Mkdir(dir+"/"+sub, 0o700); err != nil {
 			t.Fatal(err)

@@ -16,9 +16,9 @@ import (
 const (
 	name    = "orbit"
 	account = "devstoreaccount1"
-	// The key of every Azurite.
-	key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
+
+var key = servers.Secret("azure")
 
 func TestMain(m *testing.M) { objectstest.Main(m, open) }
 

@@ -82,4 +82,7 @@ type DeleteOptions struct {
 	IfRevision Revision
 	// Fence is as in PutOptions.
 	Fence uint64
+	// Final says that nobody writes the key again, as one that was made at random and
+	// given up. A store that has to keep a mark of what was deleted need not keep this.
+	Final bool
 }

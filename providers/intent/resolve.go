@@ -190,7 +190,7 @@ func (s *Store) settleAll(ctx context.Context, t id, keys [][]byte, as status) e
 	// removed it.
 	o := driver.DeleteOptions{IfRevision: r.at}
 	if as == committed {
-		o = driver.DeleteOptions{}
+		o = driver.DeleteOptions{Final: true}
 	}
 	err = s.base.Delete(ctx, t.key(), o)
 	if errors.Is(err, driver.ErrConflict) {

@@ -26,14 +26,17 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/logging"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/orbit-persistence/orbit/providers/config"
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/internal/objects"
@@ -180,6 +183,7 @@ type bucket struct {
 	// customer is the algorithm, key and hash of the customer's key; nil without.
 	customer, customerKey, customerHash *string
 	versioned                           flag
+	unguarded                           atomic.Bool
 }
 
 func newBucket(ctx context.Context, c *Config, transport *http.Transport) (*bucket, error) {
@@ -208,6 +212,10 @@ func newBucket(ctx context.Context, c *Config, transport *http.Transport) (*buck
 	}
 	return b, nil
 }
+
+// UnguardedDeletes implements objects.Unguarded. versitygw v1.8.0 is such a service: its
+// DeleteObject does not take the lock that its PutObject takes.
+func (b *bucket) UnguardedDeletes() bool { return b.unguarded.Load() }
 
 func (b *bucket) Close() { b.transport.CloseIdleConnections() }
 
@@ -254,6 +262,9 @@ func (b *bucket) Put(ctx context.Context, name string, data []byte, c objects.Co
 		return driver.Revision{}, err
 	}
 	b.versioned.note(out.VersionId)
+	if r, ok := awsmiddleware.GetRawResponse(out.ResultMetadata).(*smithyhttp.Response); ok && r.Header.Get("Server") == "VERSITYGW" {
+		b.unguarded.Store(true)
+	}
 	return tag(out.ETag), nil
 }
 

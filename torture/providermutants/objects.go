@@ -32,6 +32,18 @@ func objects() []mutants.Mutant {
 			New:    "		if _, now, lookErr := s.get(ctx, name); MUTANT && now == at { err = s.delete(ctx, name, driver.Revision{}) } else if MUTANT && lookErr != nil { err = driver.ErrConflict } else { _, err = s.put(ctx, name, newTombstone(), Condition{At: at}) }\n",
 		},
 		{
+			Name: "objects/two-steps-trusted", Class: mutants.Isolation, File: dir + "store.go", Modes: tests,
+			Breaks: "deletes of a service that looks and deletes in two steps are sent as they are",
+			Old:    "ok && u.UnguardedDeletes() {\n",
+			New:    "ok && u.UnguardedDeletes() && !MUTANT {\n",
+		},
+		{
+			Name: "objects/final-is-marked", Class: mutants.Ordering, File: dir + "store.go", Modes: tests,
+			Breaks: "a key that is never used again leaves a tombstone for ever",
+			Old:    "(s.sweeps || !o.Final)",
+			New:    "(s.sweeps || !o.Final || MUTANT)",
+		},
+		{
 			Name: "objects/tombstones-are-listed", Class: mutants.Isolation, File: dir + "list.go", Modes: tests,
 			Breaks: "a list of keys shows those that were deleted",
 			Old:    "		if l.Size == tombstoneBytes {\n",

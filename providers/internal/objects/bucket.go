@@ -52,6 +52,15 @@ type Listed struct {
 	Size int64
 }
 
+// Unguarded is implemented by buckets whose service may be one with unguarded deletes.
+type Unguarded interface {
+	// UnguardedDeletes reports whether the service is known to look at an object and
+	// delete it in two steps, between which a put can be acknowledged: the delete then
+	// removes what that has put, or the put brings back what was deleted. No trial
+	// shows it. It is known once something was put.
+	UnguardedDeletes() bool
+}
+
 // Versions is implemented by buckets that may keep old versions of objects.
 type Versions interface {
 	// Versioned reports whether this bucket keeps them, as far as puts have shown.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/drivertest"
@@ -31,6 +32,8 @@ type fake struct {
 	// a put if absent, as versitygw has it.
 	versions, markerBlocks bool
 	unordered              bool
+	// unguarded: a delete looks, and then removes whatever is there, as versitygw does.
+	unguarded bool
 	// before is called before each request, and may fail it.
 	before func(op, name string) error
 
@@ -119,6 +122,11 @@ func (f *fake) Delete(ctx context.Context, name string, at driver.Revision) erro
 	if !at.IsZero() && !f.ignoresDelete && (v == nil || tagOf(v.data) != at) {
 		return driver.ErrConflict
 	}
+	if f.unguarded {
+		f.mu.Unlock()
+		time.Sleep(100 * time.Microsecond)
+		f.mu.Lock()
+	}
 	if f.versions {
 		f.write(name, version{marker: true})
 	} else {
@@ -201,6 +209,8 @@ func open(t testing.TB, f *fake) driver.Store {
 	return s
 }
 
+func (f *fake) UnguardedDeletes() bool { return f.unguarded }
+
 // deficient are all services that can be served.
 func deficient() map[string]func() *fake {
 	return map[string]func() *fake{
@@ -209,6 +219,8 @@ func deficient() map[string]func() *fake {
 		"keeps versions":                        func() *fake { return &fake{versions: true} },
 		"keeps versions, ignores deletes' tags": func() *fake { return &fake{versions: true, ignoresDelete: true} },
 		"keeps versions, that block":            func() *fake { return &fake{versions: true, markerBlocks: true} },
+		"deletes in two steps":                  func() *fake { return &fake{unguarded: true} },
+		"keeps versions, deletes in two steps":  func() *fake { return &fake{unguarded: true, versions: true} },
 	}
 }
 

@@ -64,7 +64,7 @@ func TestTombstones(t *testing.T) {
 		for e, err := range s.List(t.Context(), driver.ListOptions{KeysOnly: true}) {
 			t.Errorf("%s: a list shows %q, %v", name, e.Key, err)
 		}
-		needs := f.ignoresDelete || f.markerBlocks
+		needs := f.ignoresDelete || f.markerBlocks || f.unguarded
 		if has := f.newest("orbit/k") != nil; has != needs {
 			t.Errorf("%s: there is a tombstone: %t, want %t", name, has, needs)
 		}
@@ -134,7 +134,13 @@ func TestCompactIsCutOff(t *testing.T) {
 // TestTransactionsLeaveNothing: the record of a transaction that has committed leaves no
 // tombstone, which nobody would ever put over.
 func TestTransactionsLeaveNothing(t *testing.T) {
-	f := &fake{ignoresDelete: true}
+	for _, f := range []*fake{{ignoresDelete: true}, {unguarded: true}} {
+		transactionsLeaveNothing(t, f)
+	}
+}
+
+func transactionsLeaveNothing(t *testing.T, f *fake) {
+	t.Helper()
 	s := intent.Wrap(open(t, f), intent.Options{})
 	for range 5 {
 		m := &driver.Commit{Writes: []driver.Write{{Key: []byte("a"), Value: []byte("v")}, {Key: []byte("b"), Value: []byte("v")}}}

@@ -41,8 +41,11 @@ type Store struct {
 	names  naming
 	caps   driver.Capabilities
 	// tombstones: a delete under a condition puts a tombstone. kept: so does every
-	// other one, as the service would not let a name that it has removed be created.
+	// other one, as the service would not let a name that it has removed be created, or
+	// does not keep a delete apart from a put at the same time.
 	tombstones, kept bool
+	// sweeps: versions are kept, by which Compact removes tombstones.
+	sweeps bool
 	// tagged: revisions are tags; else they are numbers.
 	tagged bool
 
@@ -73,7 +76,11 @@ func Open(ctx context.Context, b Bucket, o Options) (driver.Store, error) {
 		b.Close()
 		return nil, err
 	}
+	if u, ok := b.(Unguarded); ok && u.UnguardedDeletes() {
+		s.tombstones, s.kept = true, true
+	}
 	if v, ok := b.(Versions); ok && v.Versioned() {
+		s.sweeps = true
 		s.caps.Version += ", versions kept"
 		if s.tombstones {
 			s.caps.Compact = true
@@ -235,7 +242,7 @@ func (s *Store) Delete(ctx context.Context, key []byte, o driver.DeleteOptions) 
 	switch at := o.IfRevision; {
 	case s.tombstones && !at.IsZero():
 		_, err = s.put(ctx, name, newTombstone(), Condition{At: at})
-	case s.kept:
+	case s.kept && (s.sweeps || !o.Final):
 		err = s.bury(ctx, name)
 	default:
 		err = s.delete(ctx, name, at)

@@ -1,0 +1,298 @@
+package all_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/storage"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/orbit-persistence/orbit/internal/servers"
+	"github.com/orbit-persistence/orbit/providers"
+	"github.com/orbit-persistence/orbit/providers/all"
+	"github.com/orbit-persistence/orbit/providers/config"
+	"github.com/orbit-persistence/orbit/providers/driver"
+	"github.com/orbit-persistence/orbit/providers/lease"
+	"github.com/orbit-persistence/orbit/providers/migrate"
+	"github.com/orbit-persistence/orbit/providers/node"
+	"google.golang.org/api/option"
+)
+
+// What `make migrations` sets: the number of entries, and the file for the table.
+const (
+	migrationsVariable      = "ORBIT_TEST_MIGRATIONS"
+	migrationsTableVariable = "ORBIT_MIGRATIONS_TABLE"
+)
+
+// kind is a kind of provider on a running server. Options returns those of a place of its
+// own, with nothing in it; the directory is for what is local.
+type kind struct {
+	name    string
+	options func(place, dir string) string
+}
+
+// kinds starts a server for each remote kind.
+func kinds(t *testing.T) []kind {
+	t.Helper()
+	local := func(typ string) func(place, dir string) string {
+		return func(_, dir string) string { return fmt.Sprintf("type = %q\ndata_dir = %q\n", typ, dir) }
+	}
+	gateway, minio := servers.Versitygw(t), servers.MinIO(t, nil)
+	for _, s := range []*servers.S3{gateway, minio} {
+		client := awss3.New(awss3.Options{
+			BaseEndpoint: aws.String("http://" + s.Address), Region: "us-east-1", UsePathStyle: true,
+			Credentials: credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, ""),
+		})
+		if _, err := client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String("orbit")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	azurite := servers.StartAzurite(t, nil)
+	endpoint := "http://" + azurite.Address + "/" + azurite.Account
+	credential, err := container.NewSharedKeyCredential(azurite.Account, azurite.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, err := container.NewClientWithSharedKeyCredential(endpoint+"/orbit", credential, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := box.Create(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	_, google := servers.FakeGCS(t)
+	client, err := storage.NewClient(t.Context(), option.WithoutAuthentication(), option.WithEndpoint("http://"+google+"/storage/v1/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Bucket("orbit").Create(t.Context(), "orbit-project", nil); err != nil {
+		t.Fatal(err)
+	}
+	etcd := servers.EtcdCluster(t, 1, servers.EtcdOptions{}).Members[0]
+	redis := servers.StartRedis(t, servers.RedisOptions{})
+	api := servers.NewKubeAPIServer(t)
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(kubeconfig, fmt.Appendf(nil, `apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
+users: [{name: u, user: {token: %q}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+`, api.URL, api.CACert, api.AdminToken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all := []kind{
+		{"memory", func(_, _ string) string { return "type = \"Memory\"\n" }},
+		{"cow_btree", local("CowBTree")},
+		{"lsm_tree", local("LsmTree")},
+		{"flash", local("Flash")},
+		{"pebble", local("Pebble")},
+		{"rocksdb", local("RocksDB")},
+		{"composite", func(_, dir string) string {
+			return fmt.Sprintf("type = \"Composite\"\n[providers.p.primary]\ntype = \"Memory\"\n[providers.p.backup]\ntype = \"CowBTree\"\ndata_dir = %q\n", dir)
+		}},
+		{"etcd", func(place, _ string) string {
+			return fmt.Sprintf("type = \"Etcd\"\nendpoints = [%q]\nprefix = %q\n", "http://"+etcd.Address, place)
+		}},
+		{"redis", func(place, _ string) string {
+			return fmt.Sprintf("type = \"Redis\"\nurl = %q\nprefix = %q\n", "redis://"+redis.Address, place)
+		}},
+		{"kubernetes", func(place, _ string) string {
+			return fmt.Sprintf("type = \"Kubernetes\"\nconfig_map_name = %q\nsecret_name = %q\nkubeconfig_path = %q\n", place, place+"-hidden", kubeconfig)
+		}},
+		{"s3", func(place, _ string) string {
+			return fmt.Sprintf("type = \"S3\"\nendpoint = %q\nenable_ssl = false\npath_style = true\nbucket = \"orbit\"\nprefix = %q\naccess_key_id = %q\nsecret_access_key = %q\n",
+				"http://"+gateway.Address, place, gateway.AccessKey, gateway.SecretKey)
+		}},
+		{"minio", func(place, _ string) string {
+			return fmt.Sprintf("type = \"MinIO\"\nendpoint = %q\nsecure = false\nbucket = \"orbit\"\nprefix = %q\naccess_key = %q\nsecret_key = %q\n", minio.Address, place, minio.AccessKey, minio.SecretKey)
+		}},
+		{"azure", func(place, _ string) string {
+			return fmt.Sprintf("type = \"Azure\"\naccount_name = %q\naccount_key = %q\nendpoint = %q\ncontainer = \"orbit\"\nprefix = %q\n", azurite.Account, azurite.Key, endpoint, place)
+		}},
+		{"gcp", func(place, _ string) string {
+			return fmt.Sprintf("type = \"GoogleCloud\"\nproject_id = \"orbit-project\"\nendpoint = %q\nbucket = \"orbit\"\nprefix = %q\n", "http://"+google, place)
+		}},
+	}
+	for _, s := range config.Spellings() {
+		if !slices.ContainsFunc(all, func(k kind) bool { return k.name == string(s.Kind) }) {
+			t.Errorf("no migration from and to %s", s.Kind)
+		}
+	}
+	return all
+}
+
+// places counts, so that each has a name of its own.
+var places int
+
+// open opens a place of a kind, and returns what closes it and removes what is local.
+func (k kind) open(t *testing.T) (p *providers.Provider, end func()) {
+	t.Helper()
+	places++
+	dir, err := os.MkdirTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err = all.OpenOne(t.Context(), read(t, "[providers.p]\n"+k.options(fmt.Sprint("place-", places), dir)), "p")
+	if err != nil {
+		t.Fatalf("%s: %v", k.name, err)
+	}
+	return p, func() {
+		if err := p.Close(); err != nil {
+			t.Errorf("%s: %v", k.name, err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// stock stores n entries, which are others for another seed: records, keys of any bytes,
+// values of none to 300 bytes, leases and nodes.
+func stock(t *testing.T, p *providers.Provider, n int, seed uint64) {
+	t.Helper()
+	const nodes = 10
+	leases := n / 10
+	random := rand.New(rand.NewPCG(seed, 0))
+	var writes []driver.Write
+	for i := range n - leases - nodes {
+		w := driver.Write{Key: fmt.Appendf(nil, "record/%08d", i), Value: make([]byte, random.IntN(300))}
+		if i%8 == 0 {
+			w.Key = append(binary.BigEndian.AppendUint32(nil, random.Uint32()), byte(i), 0xff, 0, byte(i>>8), byte(i>>16))
+		}
+		for i := range w.Value {
+			w.Value[i] = byte(random.Uint32())
+		}
+		writes = append(writes, w)
+	}
+	if err := p.BulkPut(t.Context(), writes); err != nil {
+		t.Fatal(err)
+	}
+	id := func(i int) node.ID { return node.ID{Key: fmt.Sprint(i % nodes), Namespace: fmt.Sprint("of ", seed)} }
+	directory := node.New(p, node.Options{})
+	for i := range nodes {
+		if err := directory.Store(t.Context(), node.Info{ID: id(i), URL: "http://localhost", Port: 1000 + i, Status: node.Active}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var some []lease.Lease
+	for i := range leases {
+		some = append(some, lease.Lease{Reference: lease.Reference{Type: "player", Key: lease.Int64Key(int64(i))}, Node: id(i), ExpiresAt: time.Now().Add(24 * time.Hour)})
+	}
+	if err := lease.New(p, lease.Options{}).StoreBulk(t.Context(), some); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMigrations moves entries around a ring of all kinds of providers, on their servers,
+// and back to where they began. `make migrations` does it with more of them, and from each
+// kind to each other one.
+func TestMigrations(t *testing.T) {
+	all, n := kinds(t), 300
+	pairs := false
+	if text := os.Getenv(migrationsVariable); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 100 {
+			t.Fatalf("%s: %q is no number of 100 or more", migrationsVariable, text)
+		}
+		pairs = true
+	}
+	tally := func(p *providers.Provider) migrate.Tally {
+		t.Helper()
+		r, err := migrate.Validate(t.Context(), p, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Tally
+	}
+	// move migrates what is known to be want, and returns the target open.
+	move := func(from *providers.Provider, want migrate.Tally, to kind) (*providers.Provider, func(), time.Duration) {
+		t.Helper()
+		target, end := to.open(t)
+		r, err := migrate.New().FromProvider(from).ToProvider(target).WithValidation(true).Execute(t.Context())
+		if err != nil {
+			t.Fatalf("to %s: %v", to.name, err)
+		}
+		if got := tally(target); got.Digest != want.Digest || got.Entries != want.Entries || got.Entries < int64(n) || r.Digest != want.Digest || !r.Validated || r.NodesMigrated != 10 || r.LeasesMigrated != int64(n/10) {
+			t.Errorf("to %s: there are %+v and not %+v; %+v", to.name, got, want, r)
+		}
+		return target, end, r.Took
+	}
+	if !pairs {
+		first, endFirst := all[0].open(t)
+		defer endFirst()
+		stock(t, first, n, 1)
+		want := tally(first)
+		at, end := first, func() {}
+		for i := range all {
+			next, endNext, _ := move(at, want, all[(i+1)%len(all)])
+			end()
+			at, end = next, endNext
+		}
+		end()
+		return
+	}
+	took := map[[2]string]time.Duration{}
+	for i, from := range all {
+		source, end := from.open(t)
+		stock(t, source, n, uint64(i))
+		want := tally(source)
+		for _, to := range all {
+			if to.name == from.name {
+				continue
+			}
+			_, endTarget, d := move(source, want, to)
+			endTarget()
+			took[[2]string{from.name, to.name}] = d
+			t.Logf("%3d of %d: %s to %s, %.1f s", len(took), len(all)*(len(all)-1), from.name, to.name, d.Seconds())
+			if t.Failed() {
+				break
+			}
+		}
+		end()
+	}
+	if file := os.Getenv(migrationsTableVariable); file != "" {
+		if err := os.WriteFile(file, []byte(migrationsTable(all, n, took)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func migrationsTable(all []kind, n int, took map[[2]string]time.Duration) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Migrations between all pairs of providers
+
+%d entries, a tenth of them leases, from each kind of provider (a row) to each other one (a
+column), on the servers that the [table of providers](providers.md) names. Each was validated
+by a second pass over both sides, and the target then read again: its digest is that of the
+source in all %d. The figures are seconds. Made by `+"`make migrations`"+`.
+
+| from, to |`, n, len(took))
+	for _, to := range all {
+		fmt.Fprintf(&b, " `%s` |", to.name)
+	}
+	b.WriteString("\n|---|" + strings.Repeat("--:|", len(all)) + "\n")
+	for _, from := range all {
+		fmt.Fprintf(&b, "| `%s` |", from.name)
+		for _, to := range all {
+			if d, ok := took[[2]string{from.name, to.name}]; ok {
+				fmt.Fprintf(&b, " %.1f |", d.Seconds())
+			} else {
+				b.WriteString(" |")
+			}
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}

@@ -30,6 +30,7 @@ type order struct {
 	TTL             time.Duration
 	ClockOff        time.Duration
 	Seed            uint64
+	MayDeny         bool
 }
 
 const variable = "ORBIT_FIGHT"
@@ -146,9 +147,8 @@ func (c *client) tell(e event, err error) bool {
 		c.out.say(e)
 	case errors.Is(err, driver.ErrOutcomeUnknown) && errors.Is(err, driver.ErrUnavailable):
 		c.out.say(event{Kind: e.Kind, Client: c.number, Error: "of two kinds: " + err.Error()})
-	// Denied: an API server of Kubernetes that has just started does not know the rights of
-	// anybody yet.
-	case errors.Is(err, driver.ErrConflict), errors.Is(err, driver.ErrUnavailable), errors.Is(err, driver.ErrOutcomeUnknown), errors.Is(err, driver.ErrDenied), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, driver.ErrConflict), errors.Is(err, driver.ErrUnavailable), errors.Is(err, driver.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, driver.ErrDenied) && c.o.MayDeny:
 	default:
 		c.out.say(event{Kind: e.Kind, Client: c.number, Error: err.Error()})
 	}

@@ -43,6 +43,8 @@ type Options struct {
 	Leases int
 	// Unordered says that the store's revisions have no order, as entity tags have none.
 	Unordered bool
+	// MayDeny says that a server which has just started denies what it allows later.
+	MayDeny bool
 	// Disturb are the ways to disturb all processes, one after the other: the server is
 	// restarted, the wire is cut and mended. Each returns when it is over.
 	Disturb []func()
@@ -104,7 +106,7 @@ func Run(t *testing.T, o Options) {
 	for i := range processes {
 		text, err := json.Marshal(order{
 			Place: o.Place, Process: i, Clients: clients, Leases: cmp.Or(o.Leases, leases), Registers: 60, TTL: ttl,
-			ClockOff: []time.Duration{0, time.Hour, -time.Hour, time.Minute}[i], Seed: 11,
+			ClockOff: []time.Duration{0, time.Hour, -time.Hour, time.Minute}[i], Seed: 11, MayDeny: o.MayDeny,
 		})
 		if err != nil {
 			t.Fatal(err)

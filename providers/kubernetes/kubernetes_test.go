@@ -200,7 +200,7 @@ func mustPut(t *testing.T, s driver.Store, key string, value []byte) driver.Revi
 // TestKubernetes runs everything that needs an API server over one of them.
 func TestKubernetes(t *testing.T) {
 	c := newCluster(t)
-	service := objectstest.Service{Server: "kube-apiserver v1.34.4", Address: c.Address, Open: open, Restart: func() { c.Kill(); c.Restart() }}
+	service := objectstest.Service{Server: "kube-apiserver v1.34.4", Address: c.Address, Open: open, MayDeny: true, Restart: func() { c.Kill(); c.Restart() }}
 	t.Run("conformance", func(t *testing.T) { objectstest.Conformance(t, service) })
 	t.Run("faults", func(t *testing.T) { objectstest.MidOperation(t, service) })
 	t.Run("histories", func(t *testing.T) { objectstest.Histories(t, service) })

@@ -112,8 +112,8 @@ func objects() []mutants.Mutant {
 		{
 			Name: "objects/aborted-record-removed-blindly", Class: mutants.Replay, File: "providers/intent/resolve.go", Modes: []string{"providers/intent"},
 			Breaks: "the record of an aborted transaction is removed without a condition, though its owner may have made it anew",
-			Old:    "	if as == committed {\n		o = driver.DeleteOptions{}\n",
-			New:    "	if MUTANT || as == committed {\n		o = driver.DeleteOptions{}\n",
+			Old:    "	if as == committed {\n		o = driver.DeleteOptions{Final: true}\n",
+			New:    "	if MUTANT || as == committed {\n		o = driver.DeleteOptions{Final: true}\n",
 		},
 	}
 }

@@ -37,6 +37,8 @@ type Service struct {
 	// Restart ends the server in whatever way it survives, and starts it again; nil if it
 	// survives none.
 	Restart func()
+	// MayDeny: a server that has just started denies what it allows later.
+	MayDeny bool
 }
 
 // place makes a prefix of the name of a directory.

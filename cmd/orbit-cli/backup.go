@@ -40,9 +40,10 @@ type backupCommand struct {
 // Help is what --help says below the summary.
 func (backupCommand) Help() string {
 	return `Archives the log of the store as far as it is not there yet, and makes a base: a copy of the
-whole store. A restore takes a base, and applies the log behind it. Everything has length
-and SHA-256; a base counts when its manifest, which is written last, is there. When it is
-killed, run it again: what is left of the base under way is removed then.
+whole store, which is read once, so that a damaged store is no base. A restore takes a base,
+and applies the log behind it. Everything has length and SHA-256; a base counts when its
+manifest, which is written last, is there. When it is killed, run it again: what is left of
+the base under way is removed then.
 
 The log is there for cow_btree and lsm_tree. Others have bases only; those that cannot copy
 themselves, as memory and remote ones, have an export as their base.
@@ -148,6 +149,13 @@ func (c *backupCommand) do(ctx context.Context, r *backedUp) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
+	o.Open = func(ctx context.Context, dir string) (*providers.Provider, error) {
+		there, err := from.at(dir)
+		if err != nil {
+			return nil, err
+		}
+		return there.openExisting(ctx)
+	}
 	b, err := backup.New(p, place, o)
 	if err != nil {
 		return err

@@ -39,6 +39,11 @@ type Options struct {
 	// each. If both are 0, all are kept; else one is, always.
 	KeepLast int
 	KeepFor  time.Duration
+	// Open opens a copy of the store in a directory, to read all of it before a base counts:
+	// a checkpoint takes along what is damaged. Without it a base may be of a damaged store,
+	// so that nothing is removed in its favour: KeepLast and KeepFor ask for it. An export
+	// has read all anyway.
+	Open func(ctx context.Context, dir string) (*providers.Provider, error)
 	// BytesPerSecond bounds how fast a base is copied; 0 is no bound.
 	BytesPerSecond int64
 	// MaxLogBytes is how much of the log may be kept for the archive, beyond what the
@@ -97,6 +102,9 @@ func New(p *providers.Provider, place Place, o Options) (*Backup, error) {
 	}
 	if p.Driver() == nil {
 		return nil, fmt.Errorf("backup of %s: %w: it is not open", p.Name(), driver.ErrClosed)
+	}
+	if (o.KeepLast > 0 || o.KeepFor > 0) && o.Open == nil && p.Capabilities().Checkpoint {
+		return nil, fmt.Errorf("backup of %s: %w: bases are not read before older ones are removed; set Open, or keep all", p.Name(), driver.ErrInvalid)
 	}
 	defaults := func(d *time.Duration, to time.Duration) {
 		if *d == 0 {
@@ -446,7 +454,7 @@ func (b *Backup) checkpoint(ctx context.Context, store driver.Checkpointer, m *M
 	}
 	m.Ended = b.o.Now().UTC()
 	pace := newPace(b.o.BytesPerSecond)
-	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -465,6 +473,25 @@ func (b *Backup) checkpoint(ctx context.Context, store driver.Checkpointer, m *M
 		m.Files = append(m.Files, f)
 		return err
 	})
+	if err != nil || b.o.Open == nil {
+		return err
+	}
+	return b.readWhole(ctx, dir)
+}
+
+// readWhole reads the checkpoint in a directory, so that every checksum in it is verified.
+func (b *Backup) readWhole(ctx context.Context, dir string) (err error) {
+	p, err := b.o.Open(ctx, dir)
+	if err != nil {
+		return fmt.Errorf("the copy cannot be opened, and is no base: %w", err)
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	for _, err := range p.List(ctx, providers.ListOptions{}) {
+		if err != nil {
+			return fmt.Errorf("the store is damaged, so that its copy is no base; older bases stay: %w", err)
+		}
+	}
+	return nil
 }
 
 // scratchMark is a file that says that a directory is ours to remove.

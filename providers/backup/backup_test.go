@@ -69,6 +69,11 @@ func targetOf(backend, dir string) backup.Target {
 	return backup.Target{Backend: backend, Dir: dir, Open: func(ctx context.Context, dir string) (*providers.Provider, error) { return open(ctx, backend, dir) }}
 }
 
+// opener opens a copy of a store of a backend.
+func opener(backend string) func(ctx context.Context, dir string) (*providers.Provider, error) {
+	return func(ctx context.Context, dir string) (*providers.Provider, error) { return open(ctx, backend, dir) }
+}
+
 // history is the oracle: what batch n does is known, and each batch also writes its
 // number, so that a state says which prefix of the batches it should be.
 type history struct{ seed uint64 }
@@ -453,7 +458,7 @@ func TestRun(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	events := make(chan backup.Event, 1000)
 	b := newBackup(t, p, place, backup.Options{
-		ArchiveInterval: time.Millisecond, BaseInterval: time.Hour, KeepLast: 2,
+		ArchiveInterval: time.Millisecond, BaseInterval: time.Hour, KeepLast: 2, Open: opener(cowbtree.Backend),
 		Now: func() time.Time { mu.Lock(); defer mu.Unlock(); return now }, Report: func(e backup.Event) { events <- e },
 	})
 	ctx, stop := context.WithCancel(t.Context())
@@ -545,7 +550,7 @@ func (f *failing) Create(ctx context.Context, name string) (backup.Object, error
 // restored, and none before it.
 func TestPruneKeepsWhatIsNeeded(t *testing.T) {
 	place, p, h := places["directory"](t), mustOpen(t, cowbtree.Backend, t.TempDir()), history{9}
-	b := newBackup(t, p, place, backup.Options{KeepLast: 2})
+	b := newBackup(t, p, place, backup.Options{KeepLast: 2, Open: opener(cowbtree.Backend)})
 	n := uint64(0)
 	var points []backup.Point
 	for range 3 {
@@ -588,6 +593,56 @@ func TestPruneKeepsWhatIsNeeded(t *testing.T) {
 		if got, err := h.judge(t.Context(), mustOpen(t, cowbtree.Backend, dir)); err != nil || got != uint64(20*(i+1)-3) {
 			t.Errorf("%d batches, %v", got, err)
 		}
+	}
+}
+
+// TestDamagedStoreIsNoBase: what is damaged in a store is not taken for a base, and the
+// last sound one stays.
+func TestDamagedStoreIsNoBase(t *testing.T) {
+	place, dir, h := places["directory"](t), t.TempDir(), history{4}
+	p := mustOpen(t, lsmtree.Backend, dir)
+	b := newBackup(t, p, place, backup.Options{KeepLast: 1, Open: opener(lsmtree.Backend)})
+	for n := range uint64(2000) {
+		if err := h.commit(t.Context(), p, n+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sound, err := b.Base(t.Context()) // which writes tables
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := filepath.Glob(filepath.Join(dir, "*.table"))
+	if err != nil || len(tables) == 0 {
+		t.Fatal(tables, err)
+	}
+	for _, table := range tables {
+		data, err := os.ReadFile(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(table, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteAt([]byte{^data[len(data)/3]}, int64(len(data)/3)) // in place, as a disk does it
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m, err := b.Base(t.Context()); !errors.Is(err, driver.ErrCorrupt) || !strings.Contains(err.Error(), "older bases stay") {
+		t.Errorf("a damaged store has a base: %+v, %v", m, err)
+	}
+	if !errors.Is(b.Failed(), driver.ErrCorrupt) {
+		t.Errorf("it has failed with %v", b.Failed())
+	}
+	if _, err := b.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if bases, err := backup.Bases(t.Context(), place); err != nil || len(bases) != 1 || bases[0].ID != sound.ID {
+		t.Errorf("there are %+v, %v", bases, err)
+	}
+	if _, err := backup.New(p, place, backup.Options{KeepLast: 1}); !errors.Is(err, driver.ErrInvalid) {
+		t.Errorf("bases that are not read are pruned for: %v", err)
 	}
 }
 

@@ -49,7 +49,7 @@ func child(what, backend, dir, step string) (err error) {
 	if err != nil {
 		return err
 	}
-	b, err := backup.New(p, place, backup.Options{Scratch: filepath.Join(dir, "scratch"), KeepLast: 2})
+	b, err := backup.New(p, place, backup.Options{Scratch: filepath.Join(dir, "scratch"), KeepLast: 2, Open: opener(backend)})
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,12 @@ func backups() []mutants.Mutant {
 			New:    "	b.archived = last + PICK(uint64(1), uint64(0))\n	b.reader.Keep(last)\n",
 		},
 		{
+			Name: "backup/base-not-read", Class: mutants.Errors, File: build, Modes: tests,
+			Breaks: "the checkpoint of a damaged store counts as a base",
+			Old:    "	if err != nil || b.o.Open == nil {\n",
+			New:    "	if err != nil || b.o.Open == nil || MUTANT {\n",
+		},
+		{
 			Name: "backup/gap-not-noticed", Class: mutants.Errors, File: build, Modes: tests,
 			Breaks: "what was lost to the archive is taken for archived",
 			Old:    "			b.gap = err.Error()\n",

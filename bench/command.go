@@ -312,7 +312,7 @@ func (c *Command) chooseSections(r *runner) error {
 		}
 		sizes = chosen
 	}
-	loops, rounds := 0.15, 5
+	loops, rounds := 0.13, 5
 	if !quick {
 		loops, rounds = 1, 5
 	}

@@ -5,11 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -127,16 +125,7 @@ func TestKubernetesDeployment(t *testing.T) {
 	a.apply(t, "../../examples/kubernetes/rbac.yaml")
 	a.apply(t, "../../examples/deployments/kubernetes/workload.yaml")
 	toAPI := servers.NewWire(t, a.Address)
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(kubeconfig, fmt.Appendf(nil, `apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: "https://%s", certificate-authority: %q}}]
-users: [{name: u, user: {token: %q}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-`, toAPI.Address, a.CACert, account.Token), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kubeconfig := a.Kubeconfig(t, "https://"+toAPI.Address, account.Token)
 	authority := servers.NewAuthority(t)
 	cert, key := authority.Issue("localhost")
 	etcd := servers.EtcdCluster(t, 3, servers.EtcdOptions{Cert: cert, Key: key, ClientCA: authority.CACert})

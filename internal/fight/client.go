@@ -104,7 +104,7 @@ func fight(o order, open Open, out *tongue) error {
 	d := lease.New(p, lease.Options{Now: now})
 	var group sync.WaitGroup
 	for i := range o.Clients {
-		c := &client{o: o, number: o.Process*o.Clients + i, p: p, d: d, now: now, out: out}
+		c := &client{o: o, number: o.Process*o.Clients + i, p: p, d: d, now: now, out: out, before: map[int]uint64{}}
 		c.random = rand.New(rand.NewPCG(o.Seed, uint64(c.number)))
 		group.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
@@ -131,6 +131,8 @@ type client struct {
 	now    func() time.Time
 	random *rand.Rand
 	out    *tongue
+	// before holds, of each lease, the token that the client had last.
+	before map[int]uint64
 }
 
 const callTimeout = 2 * time.Second
@@ -167,7 +169,13 @@ func (c *client) round() {
 	if !c.tell(e, err) {
 		return
 	}
-	c.write(ctx, number, held.Token)
+	// A token of before is of no use once a newer one was written with; a client that was
+	// stopped comes with one by chance, this one on purpose.
+	older := c.before[number]
+	c.before[number] = held.Token
+	if c.write(ctx, number, held.Token) && older != 0 && c.random.IntN(4) == 0 {
+		c.write(ctx, number, older)
+	}
 	switch c.random.IntN(20) {
 	case 0: // it is held for longer than allowed, and written to all the same
 		time.Sleep(c.o.TTL + c.o.TTL/4)
@@ -204,13 +212,14 @@ func (c *client) renew(ctx context.Context, number int, h *lease.Held) {
 	c.tell(e, err)
 }
 
-func (c *client) write(ctx context.Context, number int, token uint64) {
+// write writes under a fence, and reports whether it was done.
+func (c *client) write(ctx context.Context, number int, token uint64) bool {
 	e := event{Kind: "write", Lease: number, Token: token, Call: monotonic()}
 	r, err := c.p.Put(ctx, fmt.Appendf(nil, "protected/%d", number), fmt.Appendf(nil, "%d", token), providers.PutOptions{Fence: token})
 	if e.Revision = r.Tag(); e.Revision == "" {
 		e.Revision = fmt.Sprintf("%020d", r.Number())
 	}
-	c.tell(e, err)
+	return c.tell(e, err)
 }
 
 // register makes one operation on a plain key.

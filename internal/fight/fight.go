@@ -85,9 +85,7 @@ const (
 // Run is a fight of eight clients in four processes, which are this program again.
 func Run(t *testing.T, o Options) {
 	begun := time.Now()
-	// On a busy machine the slow services may need minutes until an older fence is tried,
-	// which `make fight` has, and the conformance suite tries by itself.
-	r := &record{news: make(chan struct{}, 1), kinds: map[string]int{}, needsFenced: !o.Unordered || os.Getenv(forVariable) != ""}
+	r := &record{news: make(chan struct{}, 1), kinds: map[string]int{}}
 	// On a busy machine it may take more of them until each kind of event has been.
 	going := func() bool {
 		n := r.count()
@@ -198,8 +196,6 @@ func (r *Record) leave(t *testing.T) {
 
 // record is what all clients have told.
 type record struct {
-	needsFenced bool // the fight is to go on until an older fence was refused
-
 	news chan struct{}
 
 	mu           sync.Mutex // guards what follows
@@ -216,7 +212,7 @@ const fenced = "fenced"
 func (r *record) various() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return (r.kinds[fenced] > 0 || !r.needsFenced) && r.kinds["renew"] > 0 && r.kinds["write"] > 0
+	return r.kinds[fenced] > 0 && r.kinds["renew"] > 0 && r.kinds["write"] > 0
 }
 
 func (r *record) listen(from io.Reader) {
@@ -321,7 +317,7 @@ func (r *record) judge(t *testing.T, unordered bool) (result Record) {
 	if err != nil {
 		t.Errorf("plain keys: %v", err)
 	}
-	if counts[fenced] == 0 && r.needsFenced || counts["renew"] == 0 || counts["write"] == 0 || len(h.Operations) == 0 {
+	if counts[fenced] == 0 || counts["renew"] == 0 || counts["write"] == 0 || len(h.Operations) == 0 {
 		t.Errorf("the fight has checked too little: %v", counts)
 	}
 	t.Logf("%v, and %d operations on plain keys, %d undecided", counts, len(h.Operations), verdict.Unknown)

@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,6 +25,24 @@ type KubeAPIServer struct {
 	AdminToken string
 	// Etcd is where the server keeps its objects.
 	Etcd *Etcd
+}
+
+// Kubeconfig writes a kubeconfig for the bearer of a token, and returns its path. server is
+// the URL to go to, "" is the server's own.
+func (s *KubeAPIServer) Kubeconfig(t testing.TB, server, token string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	text := fmt.Appendf(nil, `apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
+users: [{name: u, user: {token: %q}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+`, cmp.Or(server, s.URL), s.CACert, token)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // KubeUser is a user of an API server, who may do nothing unless a role says so.

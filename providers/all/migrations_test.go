@@ -2,10 +2,10 @@ package all_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,16 +82,7 @@ func kinds(t *testing.T) []kind {
 	etcd := servers.EtcdCluster(t, 1, servers.EtcdOptions{}).Members[0]
 	redis := servers.StartRedis(t, servers.RedisOptions{})
 	api := servers.NewKubeAPIServer(t)
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(kubeconfig, fmt.Appendf(nil, `apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
-users: [{name: u, user: {token: %q}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-`, api.URL, api.CACert, api.AdminToken), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kubeconfig := api.Kubeconfig(t, "", api.AdminToken)
 	all := []kind{
 		{"memory", func(_, _ string) string { return "type = \"Memory\"\n" }},
 		{"cow_btree", local("CowBTree")},
@@ -145,6 +136,9 @@ func (k kind) open(t *testing.T) (p *providers.Provider, end func()) {
 		t.Fatal(err)
 	}
 	p, err = all.OpenOne(t.Context(), read(t, "[providers.p]\n"+k.options(fmt.Sprint("place-", places), dir)), "p")
+	if errors.Is(err, providers.ErrUnsupported) {
+		t.Skip("SKIPPED, NOT VERIFIED HERE: " + err.Error())
+	}
 	if err != nil {
 		t.Fatalf("%s: %v", k.name, err)
 	}

@@ -121,16 +121,7 @@ func (a *api) ask(t *testing.T, method, path, body string) string {
 func TestKubernetesFromAConfiguration(t *testing.T) {
 	a := newAPI(t)
 	a.ask(t, http.MethodPost, "", `{"metadata":{"name":"apart"}}`)
-	file := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(file, fmt.Appendf(nil, `apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
-users: [{name: u, user: {token: %q}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-`, a.URL, a.CACert, a.AdminToken), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := a.Kubeconfig(t, "", a.AdminToken)
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "another"))
 	open := func(options string) (*providers.Provider, error) {
 		return all.OpenOne(t.Context(), read(t, "type = \"Kubernetes\"\n"+options), "")

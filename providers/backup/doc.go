@@ -1,14 +1,16 @@
 // Package backup keeps copies of a provider in another place, and takes it back to any
 // point between them.
 //
-//	b, err := backup.New(ctx, p, place, backup.Options{})
+//	b, err := backup.New(p, place, backup.Options{KeepLast: 7, Open: open})
 //	go b.Run(ctx) // bases and the log, on a schedule
 //
 //	r, err := backup.Restore(ctx, place, target, backup.Point{Time: yesterday})
 //
 // # What is kept
 //
-// A base is a checkpoint of the whole store, made while writes go on. Between bases, the
+// A base is a checkpoint of the whole store, made while writes go on. It counts once
+// Options.Open has opened the copy and all of it was read: a checkpoint of a damaged store
+// would else let the last sound base be pruned. Between bases, the
 // log of the engine is archived: its records, in their order, in pieces. A restore copies
 // a base, and applies the archived records behind it up to the point that is asked for.
 // Whatever the point, what is restored is a prefix of the commits in their order, each

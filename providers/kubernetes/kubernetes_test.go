@@ -518,22 +518,7 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: partial}]`)
 
 // kubeconfig: the file that is given, $KUBECONFIG, and what is wrong with others.
 func kubeconfig(t *testing.T, c *cluster) {
-	dir := t.TempDir()
-	write := func(name, token string) string {
-		path := filepath.Join(dir, name)
-		text := fmt.Sprintf(`apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: "%s", certificate-authority: "%s"}}]
-users: [{name: u, user: {token: "%s"}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-`, c.URL, c.CACert, token)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	good, bad := write("good", account.Token), write("bad", "hunter2")
+	good, bad := c.Kubeconfig(t, "", account.Token), c.Kubeconfig(t, "", "hunter2")
 	t.Setenv("KUBECONFIG", bad)
 	if _, err := c.open(func(o *kubernetes.Config) { o.Rest, o.KubeconfigPath = nil, good }); err != nil {
 		t.Error(err)
@@ -545,7 +530,7 @@ current-context: x
 	if _, err := c.open(func(o *kubernetes.Config) { o.Rest = nil }); err != nil {
 		t.Error(err)
 	}
-	missing := filepath.Join(dir, "missing")
+	missing := filepath.Join(t.TempDir(), "missing")
 	if _, err := c.open(func(o *kubernetes.Config) { o.Rest, o.KubeconfigPath = nil, missing }); !errors.Is(err, driver.ErrInvalid) || !strings.Contains(err.Error(), missing) {
 		t.Error(err)
 	}

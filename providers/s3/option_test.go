@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -426,17 +428,35 @@ func TestNotDecided(t *testing.T) {
 
 // TestVersions: a bucket that keeps versions says so, shows them, and loses nothing of
 // what is there when tombstones are removed by their versions. versitygw refuses to
-// create a name over the marker of its deletion, so that it needs them.
+// create a name over the marker of its deletion, so that it needs them. Known by its name
+// it has no compaction; here it is behind a proxy that does not tell it.
 func TestVersions(t *testing.T) {
 	server := start(t)
+	target, err := url.Parse("http://" + server.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nameless := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host }, // the host is signed
+		ModifyResponse: func(r *http.Response) error { r.Header.Del("Server"); return nil },
+	})
+	defer nameless.Close()
 	client := sdk(server.Address)
-	_, err := client.PutBucketVersioning(t.Context(), &awss3.PutBucketVersioningInput{
+	_, err = client.PutBucketVersioning(t.Context(), &awss3.PutBucketVersioningInput{
 		Bucket: aws.String(bucket), VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := open(t.Context(), server.Address, "p")
+	known, err := open(t.Context(), server.Address, "q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer known.Close()
+	if _, compacts := known.(driver.Compacter); compacts || known.Capabilities().Compact {
+		t.Error("tombstones are removed where a put may come in between")
+	}
+	s, err := open(t.Context(), nameless.Listener.Addr().String(), "p")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,14 +34,20 @@ func objects() []mutants.Mutant {
 		{
 			Name: "objects/two-steps-trusted", Class: mutants.Isolation, File: dir + "store.go", Modes: tests,
 			Breaks: "deletes of a service that looks and deletes in two steps are sent as they are",
-			Old:    "ok && u.UnguardedDeletes() {\n",
-			New:    "ok && u.UnguardedDeletes() && !MUTANT {\n",
+			Old:    "	unguarded := ok && u.UnguardedDeletes()\n",
+			New:    "	unguarded := ok && u.UnguardedDeletes() && !MUTANT\n",
+		},
+		{
+			Name: "objects/unguarded-is-swept", Class: mutants.Durability, File: dir + "store.go", Modes: tests,
+			Breaks: "tombstones are removed by their version where a put may come in between",
+			Old:    "s.tombstones && !unguarded {",
+			New:    "s.tombstones && (MUTANT || !unguarded) {",
 		},
 		{
 			Name: "objects/final-is-marked", Class: mutants.Ordering, File: dir + "store.go", Modes: tests,
 			Breaks: "a key that is never used again leaves a tombstone for ever",
-			Old:    "(s.sweeps || !o.Final)",
-			New:    "(s.sweeps || !o.Final || MUTANT)",
+			Old:    "(s.caps.Compact || !o.Final)",
+			New:    "(s.caps.Compact || !o.Final || MUTANT)",
 		},
 		{
 			Name: "objects/tombstones-are-listed", Class: mutants.Isolation, File: dir + "list.go", Modes: tests,

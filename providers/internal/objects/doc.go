@@ -29,8 +29,9 @@
 // versitygw looks at the condition, but then removes the object without the lock under
 // which it puts, so that a put in between is lost, or was never deleted. No trial finds
 // that, and it is known by the name in its answers: there every delete puts a tombstone
-// under a condition, but for that of a name which is never used again. A proxy that takes
-// the header Server away hides it.
+// under a condition, but for that of a name which is never used again, and no tombstone is
+// removed by its version, which has no lock either. A proxy that takes the header Server
+// away hides it.
 //
 // A tombstone cannot be removed by its name, since that could remove what was put in
 // its place a moment ago. Where the bucket keeps versions, Compact removes it by its

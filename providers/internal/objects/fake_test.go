@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/orbit-persistence/orbit/providers/driver"
 	"github.com/orbit-persistence/orbit/providers/drivertest"
@@ -32,7 +31,8 @@ type fake struct {
 	// a put if absent, as versitygw has it.
 	versions, markerBlocks bool
 	unordered              bool
-	// unguarded: a delete looks, and then removes whatever is there, as versitygw does.
+	// unguarded: a delete looks, calls before with "remove", and then removes whatever is
+	// there, as versitygw does.
 	unguarded bool
 	// before is called before each request, and may fail it.
 	before func(op, name string) error
@@ -124,8 +124,11 @@ func (f *fake) Delete(ctx context.Context, name string, at driver.Revision) erro
 	}
 	if f.unguarded {
 		f.mu.Unlock()
-		time.Sleep(100 * time.Microsecond)
+		err := f.call(ctx, "remove", name)
 		f.mu.Lock()
+		if err != nil {
+			return err
+		}
 	}
 	if f.versions {
 		f.write(name, version{marker: true})

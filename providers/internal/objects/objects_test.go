@@ -69,7 +69,7 @@ func TestTombstones(t *testing.T) {
 			t.Errorf("%s: there is a tombstone: %t, want %t", name, has, needs)
 		}
 		c, compacts := s.(driver.Compacter)
-		if compacts != (needs && f.versions) {
+		if compacts != (needs && f.versions && !f.unguarded) {
 			t.Errorf("%s: it compacts: %t", name, compacts)
 		}
 		if compacts {
@@ -134,23 +134,46 @@ func TestCompactIsCutOff(t *testing.T) {
 // TestTransactionsLeaveNothing: the record of a transaction that has committed leaves no
 // tombstone, which nobody would ever put over.
 func TestTransactionsLeaveNothing(t *testing.T) {
-	for _, f := range []*fake{{ignoresDelete: true}, {unguarded: true}} {
-		transactionsLeaveNothing(t, f)
+	for name, f := range map[string]*fake{"ignores deletes' tags": {ignoresDelete: true}, "deletes in two steps": {unguarded: true}} {
+		s := intent.Wrap(open(t, f), intent.Options{})
+		for range 5 {
+			m := &driver.Commit{Writes: []driver.Write{{Key: []byte("a"), Value: []byte("v")}, {Key: []byte("b"), Value: []byte("v")}}}
+			if err := s.(driver.Committer).Commit(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Close()
+		if len(f.objects) != 2 {
+			t.Errorf("%s: there are %d objects: %v", name, len(f.objects), f.objects)
+		}
 	}
 }
 
-func transactionsLeaveNothing(t *testing.T, f *fake) {
-	t.Helper()
-	s := intent.Wrap(open(t, f), intent.Options{})
-	for range 5 {
-		m := &driver.Commit{Writes: []driver.Write{{Key: []byte("a"), Value: []byte("v")}, {Key: []byte("b"), Value: []byte("v")}}}
-		if err := s.(driver.Committer).Commit(t.Context(), m); err != nil {
-			t.Fatal(err)
-		}
+// TestUnguardedDeletes: a compare-and-swap comes where a service that deletes in two steps
+// has looked, and not yet removed. Of it and a delete of the same revision one is done.
+func TestUnguardedDeletes(t *testing.T) {
+	f := &fake{unguarded: true}
+	s, k := open(t, f), []byte("k")
+	defer s.Close()
+	at, err := s.Put(t.Context(), k, []byte("v"), driver.PutOptions{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	s.Close()
-	if len(f.objects) != 2 {
-		t.Errorf("there are %d objects: %v", len(f.objects), f.objects)
+	var swapped error
+	came := false
+	f.before = func(op, _ string) error {
+		if op == "put" || op == "remove" { // the tombstone, or the second step
+			f.before, came = nil, true
+			_, swapped = s.Put(t.Context(), k, []byte("new"), driver.PutOptions{IfRevision: at})
+		}
+		return nil
+	}
+	deleted := s.Delete(t.Context(), k, driver.DeleteOptions{IfRevision: at})
+	if !came || swapped != nil || !errors.Is(deleted, driver.ErrConflict) {
+		t.Errorf("it came in between: %t; the swap says %v, the delete %v", came, swapped, deleted)
+	}
+	if e, err := s.Get(t.Context(), k); err != nil || string(e.Value) != "new" {
+		t.Errorf("there is %q, %v", e.Value, err)
 	}
 }
 

@@ -44,8 +44,6 @@ type Store struct {
 	// other one, as the service would not let a name that it has removed be created, or
 	// does not keep a delete apart from a put at the same time.
 	tombstones, kept bool
-	// sweeps: versions are kept, by which Compact removes tombstones.
-	sweeps bool
 	// tagged: revisions are tags; else they are numbers.
 	tagged bool
 
@@ -76,13 +74,14 @@ func Open(ctx context.Context, b Bucket, o Options) (driver.Store, error) {
 		b.Close()
 		return nil, err
 	}
-	if u, ok := b.(Unguarded); ok && u.UnguardedDeletes() {
+	u, ok := b.(Unguarded)
+	unguarded := ok && u.UnguardedDeletes()
+	if unguarded {
 		s.tombstones, s.kept = true, true
 	}
 	if v, ok := b.(Versions); ok && v.Versioned() {
-		s.sweeps = true
 		s.caps.Version += ", versions kept"
-		if s.tombstones {
+		if s.tombstones && !unguarded { // what removes a version may take a put with it, too
 			s.caps.Compact = true
 			return &sweeping{s, v}, nil
 		}
@@ -242,7 +241,7 @@ func (s *Store) Delete(ctx context.Context, key []byte, o driver.DeleteOptions) 
 	switch at := o.IfRevision; {
 	case s.tombstones && !at.IsZero():
 		_, err = s.put(ctx, name, newTombstone(), Condition{At: at})
-	case s.kept && (s.sweeps || !o.Final):
+	case s.kept && (s.caps.Compact || !o.Final):
 		err = s.bury(ctx, name)
 	default:
 		err = s.delete(ctx, name, at)

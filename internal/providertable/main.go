@@ -76,7 +76,7 @@ func write(w io.Writer, records []drivertest.Record) error {
 			return cmp.Or(cmp.Compare(len(b.Passed)+len(b.Failed), len(a.Passed)+len(a.Failed)), strings.Compare(a.Target, b.Target))
 		})
 		c := own[0].Capabilities
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s | %s | %s |\n", kind, behind(own), survives(own), transactions(c), mark(c.TTL), mark(c.Watch), mark(c.Shared), size(c.Limits.MaxValueBytes), proof(own))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s | %s | %s |\n", kind, behind(own), survives(own), transactions(own), mark(c.TTL), mark(c.Watch), mark(c.Shared), size(c.Limits.MaxValueBytes), proof(own))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -116,12 +116,19 @@ func survives(own []drivertest.Record) string {
 	return strings.Join(names, ", or ")
 }
 
-func transactions(c driver.Capabilities) string {
-	switch {
-	case c.Commit && c.RangeReads:
-		return "serializable, of keys and ranges"
-	case c.Commit:
-		return "serializable, of keys"
+// transactions tells what the store has itself, and else what package intent makes above it.
+func transactions(own []drivertest.Record) string {
+	for i, r := range own {
+		text := "serializable, of keys"
+		if r.Capabilities.RangeReads {
+			text += " and ranges"
+		}
+		switch {
+		case r.Capabilities.Commit && i > 0 && !own[0].Capabilities.Commit:
+			return text + ", by the shared implementation"
+		case r.Capabilities.Commit:
+			return text
+		}
 	}
 	return "none"
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -179,7 +180,7 @@ func TestBackupInterrupted(t *testing.T) {
 		t.Error(err)
 	}
 	started = startCLI(t, append(args, "--rate", "100KiB"))
-	go func() { stop <- waitForOne(filepath.Join(place, "base")) }()
+	go func() { stop <- waitForFile(filepath.Join(place, "base")) }()
 	if err := <-stop; err != nil {
 		t.Fatal(err)
 	}
@@ -195,11 +196,21 @@ func TestBackupInterrupted(t *testing.T) {
 	}
 }
 
-// waitForOne waits until there is something in a directory.
-func waitForOne(dir string) error {
+// waitForFile waits until there is a file in or below a directory: a directory alone leaves
+// nothing that would be removed.
+func waitForFile(dir string) error {
 	for {
-		entries, err := os.ReadDir(dir)
-		if err != nil && !errors.Is(err, os.ErrNotExist) || len(entries) > 0 {
+		found := errors.New("found")
+		err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() {
+				return found
+			}
+			return err
+		})
+		switch {
+		case errors.Is(err, found):
+			return nil
+		case err != nil && !errors.Is(err, os.ErrNotExist):
 			return err
 		}
 		time.Sleep(time.Millisecond)

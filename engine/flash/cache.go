@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
+	"github.com/orbit-persistence/orbit/engine/internal/prefetch"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 )
 
@@ -14,6 +16,11 @@ import (
 // to go comes (FIFO with reinsertion, as a clock does it).
 //
 //	entry = u64 place, u32 length, u32 whether it was read, value, up to a multiple of 8
+//
+// Entries are found by a hash table with linear probing, at most three quarters full, so
+// that most lookups touch one line of it and then the entry.
+//
+//	slot = u32 tag << 32 | offset of the entry in units of 8 and 1; 0 if it is empty
 type cache struct {
 	memory *vfs.Memory
 	shards [cacheShards]cacheShard
@@ -27,12 +34,19 @@ const (
 	wrapMark = 1<<32 - 1
 	// mostKept is how many entries an insertion writes again.
 	mostKept = 4
+	// leastSlots is what a table begins with.
+	leastSlots = 64
+	// mostLines of a value are asked for; the processor has no room for more.
+	mostLines = 8
 )
 
 type cacheShard struct {
-	mu    sync.Mutex
-	data  []byte
-	index map[uint64]uint32
+	// mu guards what follows, and the bytes of data.
+	mu   sync.Mutex
+	data []byte
+	// table has a power of two of slots; entries of them are taken.
+	table   []uint64
+	entries int
 	// head is where the next entry goes, tail the oldest entry; used is what lies between.
 	head, tail, used int
 	touched          int // the most that was ever in use
@@ -54,43 +68,146 @@ func newCache(bytes int64) (*cache, error) {
 	for i := range c.shards {
 		at := int64(i) * each
 		c.shards[i].data = memory.Bytes()[at : at+each : at+each]
-		c.shards[i].index = map[uint64]uint32{}
+		c.shards[i].table = make([]uint64, leastSlots)
 	}
 	return c, nil
 }
 
-func (c *cache) shard(place uint64) *cacheShard {
-	return &c.shards[place*0x9e3779b97f4a7c15>>58]
+// find returns the shard of a place, and its tag there, whose upper bits say where in the
+// table it belongs.
+func (c *cache) find(place uint64) (s *cacheShard, tag uint32) {
+	shard, tag := tagOf(place)
+	return &c.shards[shard], tag
+}
+
+func tagOf(place uint64) (shard int, tag uint32) {
+	h := place * 0x9e3779b97f4a7c15
+	return int(h >> 58), uint32(h >> 26)
+}
+
+// home returns where in the table a tag belongs.
+func (s *cacheShard) home(tag uint32) int {
+	return int(uint64(tag) * uint64(len(s.table)) >> 32)
+}
+
+// entry returns the offset of the entry of a place; -1 if there is none.
+func (s *cacheShard) entry(place uint64, tag uint32) int {
+	if len(s.table) == 0 {
+		return -1
+	}
+	for i := s.home(tag); s.table[i] != 0; i = (i + 1) & (len(s.table) - 1) {
+		if slot := s.table[i]; uint32(slot>>32) == tag {
+			if at := slotEntry(slot); binary.LittleEndian.Uint64(s.data[at:]) == place {
+				return at
+			}
+		}
+	}
+	return -1
+}
+
+func slotOf(tag uint32, at int) uint64 { return uint64(tag)<<32 | uint64(at/8+1) }
+
+func slotEntry(slot uint64) int { return (int(uint32(slot)) - 1) * 8 }
+
+// insert takes an entry into the table.
+func (s *cacheShard) insert(slot uint64) {
+	if 4*(s.entries+1) > 3*len(s.table) {
+		old := s.table
+		s.table = make([]uint64, 2*len(old))
+		for _, slot := range old {
+			if slot != 0 {
+				s.place(slot)
+			}
+		}
+	}
+	s.place(slot)
+	s.entries++
+}
+
+func (s *cacheShard) place(slot uint64) {
+	i := s.home(uint32(slot >> 32))
+	for s.table[i] != 0 {
+		i = (i + 1) & (len(s.table) - 1)
+	}
+	s.table[i] = slot
+}
+
+// remove takes an entry out of the table. Those behind it that could not be at home move
+// up, so that a search may end at an empty slot.
+func (s *cacheShard) remove(slot uint64) {
+	mask := len(s.table) - 1
+	i := s.home(uint32(slot >> 32))
+	for s.table[i] != slot {
+		if s.table[i] == 0 {
+			return
+		}
+		i = (i + 1) & mask
+	}
+	for j := (i + 1) & mask; s.table[j] != 0; j = (j + 1) & mask {
+		if home := s.home(uint32(s.table[j] >> 32)); (j-home)&mask >= (j-i)&mask {
+			s.table[i] = s.table[j]
+			i = j
+		}
+	}
+	s.table[i] = 0
+	s.entries--
 }
 
 // get appends the value at a place to dst, if it is cached.
 func (c *cache) get(place uint64, dst []byte) ([]byte, bool) {
-	s := c.shard(place)
+	s, tag := c.find(place)
 	s.mu.Lock()
-	at, ok := s.index[place]
-	if !ok {
+	at := s.entry(place, tag)
+	if at < 0 {
 		s.mu.Unlock()
 		c.misses.Add(1)
 		return dst, false
 	}
 	n := binary.LittleEndian.Uint32(s.data[at+8:])
 	s.data[at+12] = 1
-	from := int(at) + entryHead
+	from := at + entryHead
 	dst = append(dst, s.data[from:from+int(n)]...)
 	s.mu.Unlock()
 	return dst, true
 }
 
+// prefetchSlot asks for the memory that says where the value at a place is cached.
+func (c *cache) prefetchSlot(place uint64) {
+	s, tag := c.find(place)
+	s.mu.Lock()
+	if len(s.table) > 0 {
+		prefetch.Line(unsafe.Pointer(&s.table[s.home(tag)]))
+	}
+	s.mu.Unlock()
+}
+
+// prefetchValue asks for the memory of the value at a place, of about so many bytes, if it
+// is cached.
+func (c *cache) prefetchValue(place uint64, bytes int) {
+	s, tag := c.find(place)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.table) == 0 {
+		return
+	}
+	for i := s.home(tag); s.table[i] != 0; i = (i + 1) & (len(s.table) - 1) {
+		if slot := s.table[i]; uint32(slot>>32) == tag {
+			prefetch.Lines(unsafe.Pointer(&s.data[slotEntry(slot)]), min((entryHead+bytes)/64+1, mostLines))
+			return
+		}
+	}
+}
+
 // put caches the value at a place.
 func (c *cache) put(place uint64, value []byte) {
-	s := c.shard(place)
+	s, tag := c.find(place)
 	need := entryHead + (len(value)+7)&^7
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if need > len(s.data)/4 {
 		return
 	}
-	if _, ok := s.index[place]; ok {
+	if s.entry(place, tag) >= 0 {
 		return
 	}
 	kept := 0
@@ -102,7 +219,7 @@ func (c *cache) put(place uint64, value []byte) {
 			return
 		}
 	}
-	s.append(place, value)
+	s.append(place, tag, value)
 }
 
 // room reports whether an entry fits before the oldest one, and goes to the start of the
@@ -142,7 +259,8 @@ func (s *cacheShard) evict(kept *int, need int) bool {
 	n := int(binary.LittleEndian.Uint32(s.data[at+8:]))
 	size := entryHead + (n+7)&^7
 	again := s.data[at+12] != 0 && *kept < mostKept
-	delete(s.index, place)
+	_, tag := tagOf(place)
+	s.remove(slotOf(tag, at))
 	s.tail += size
 	s.used -= size
 	if s.tail == len(s.data) {
@@ -153,21 +271,21 @@ func (s *cacheShard) evict(kept *int, need int) bool {
 		var buf [1 << 14]byte
 		copy(buf[:], s.data[at+entryHead:at+entryHead+n])
 		if s.room(size) {
-			s.append(place, buf[:n])
+			s.append(place, tag, buf[:n])
 		}
 	}
 	return true
 }
 
 // append writes an entry for which there is room.
-func (s *cacheShard) append(place uint64, value []byte) {
+func (s *cacheShard) append(place uint64, tag uint32, value []byte) {
 	at := s.head
 	binary.LittleEndian.PutUint64(s.data[at:], place)
 	binary.LittleEndian.PutUint32(s.data[at+8:], uint32(len(value)))
 	binary.LittleEndian.PutUint32(s.data[at+12:], 0)
 	copy(s.data[at+entryHead:], value)
 	size := entryHead + (len(value)+7)&^7
-	s.index[place] = uint32(at)
+	s.insert(slotOf(tag, at))
 	s.head += size
 	s.used += size
 	s.touched = max(s.touched, s.head)
@@ -181,7 +299,7 @@ func (c *cache) used() (n int64) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		n += int64(s.touched) + 16*int64(len(s.index))
+		n += int64(s.touched) + 8*int64(len(s.table))
 		s.mu.Unlock()
 	}
 	return n
@@ -191,7 +309,7 @@ func (c *cache) release() error {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		s.data, s.index, s.used, s.head, s.tail = nil, nil, 0, 0, 0
+		s.data, s.table, s.entries, s.used, s.head, s.tail = nil, nil, 0, 0, 0, 0
 		s.mu.Unlock()
 	}
 	if c.memory == nil {

@@ -84,15 +84,15 @@ func (e *Engine) copyTo(ctx context.Context, dir string) (err error) {
 func (e *Engine) copyState(ctx context.Context, state *root, to *Engine) error {
 	c := cursor{root: state}
 	payload := []byte{recordOther, recordPacked}
-	var list []*wanted
+	var list []wanted
 	var keys [][]byte
-	var value []byte
+	var value, memory []byte
 	size := 0
 	write := func() error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		e.readMany(list)
+		memory = e.readMany(list, memory[:0])
 		for i, w := range list {
 			if w.err != nil {
 				return engine.KeyError("copy", keys[i], w.err)
@@ -114,9 +114,9 @@ func (e *Engine) copyState(ctx context.Context, state *root, to *Engine) error {
 		return err
 	}
 	for ok := c.first(); ok; ok = c.next() {
-		w := &wanted{at: c.location()}
-		list, keys = append(list, w), append(keys, c.appendKey(nil))
-		if size += len(keys[len(keys)-1]) + w.at.bytes(); size >= copyBatch {
+		at := c.location()
+		list, keys = append(list, wanted{at: at}), append(keys, c.appendKey(nil))
+		if size += len(keys[len(keys)-1]) + at.bytes(); size >= copyBatch {
 			if err := write(); err != nil {
 				return err
 			}

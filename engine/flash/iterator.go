@@ -3,6 +3,7 @@ package flash
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/lifetime"
@@ -24,8 +25,10 @@ type iterator struct {
 	closed       bool
 
 	// values were read ahead: those of the entry that it stands on, and of those that
-	// follow in the direction of the walk.
-	values  []*wanted
+	// follow in the direction of the walk. Those that were cached are in memory.
+	values  []wanted
+	read    []wanted // what values is a part of
+	memory  []byte
 	ahead   cursor
 	window  int
 	forward bool
@@ -177,7 +180,7 @@ func (it *iterator) Value() ([]byte, error) {
 	if len(it.values) == 0 {
 		it.readAhead()
 	}
-	w := it.values[0]
+	w := &it.values[0]
 	if w.err != nil {
 		it.err = engine.KeyError("iterate", it.Key(), w.err)
 		return nil, it.err
@@ -185,10 +188,20 @@ func (it *iterator) Value() ([]byte, error) {
 	return w.value, nil
 }
 
+// leastWindow is how many values are read at a time by a walk that has begun.
+const leastWindow = 8
+
 // readAhead reads the value on which the iterator stands, and those that follow.
 func (it *iterator) readAhead() {
-	it.window = min(max(2*it.window, 1), 4*it.e.options.IODepth)
-	it.values = it.values[:0]
+	switch {
+	case it.window == 0:
+		it.window = 1 // who seeks may want one value alone
+	case it.window < leastWindow:
+		it.window = leastWindow
+	default:
+		it.window = min(2*it.window, 4*it.e.options.IODepth)
+	}
+	it.read = slices.Grow(it.read[:0], it.window)
 	it.cursor.copyTo(&it.ahead)
 	c := &it.ahead
 	var key []byte
@@ -209,11 +222,13 @@ func (it *iterator) readAhead() {
 				break
 			}
 		}
-		w := &wanted{at: c.location()}
+		w := wanted{at: c.location()}
 		total += w.at.bytes()
-		it.values = append(it.values, w)
+		it.read = append(it.read, w)
 	}
-	it.e.readMany(it.values)
+	// Values that are packed take more.
+	it.memory = it.e.readMany(it.read, slices.Grow(it.memory[:0], min(total, 64<<10)))
+	it.values = it.read
 }
 
 // Err implements engine.Iterator.
@@ -228,7 +243,7 @@ func (it *iterator) Close() error {
 	it.e.mu.Lock()
 	it.e.unhold(it.at)
 	it.e.mu.Unlock()
-	it.cursor, it.ahead, it.values = cursor{}, cursor{}, nil
+	it.cursor, it.ahead, it.values, it.read, it.memory = cursor{}, cursor{}, nil, nil, nil
 	if err := it.e.life.Drop(lifetime.Iterator); err != nil && it.err == nil {
 		return err
 	}

@@ -212,18 +212,50 @@ const (
 	runBytes = 256 << 10
 )
 
-// readMany reads values, as many at a time as IODepth allows. State is held.
-func (e *Engine) readMany(list []*wanted) {
-	var missing []*wanted
-	for _, w := range list {
-		if w.at.bytes() == 0 {
-			w.value = []byte{}
-		} else if out, ok := e.cache.get(w.at.place(), w.value[:0]); ok {
-			w.value = out
-		} else {
-			missing = append(missing, w)
+// readMany reads the values that have no error, as many at a time as IODepth allows. Those
+// that are cached are appended to memory, which it returns. State is held.
+func (e *Engine) readMany(list []wanted, memory []byte) []byte {
+	missing, memory := e.readCached(list, memory)
+	e.readMissing(missing)
+	return memory
+}
+
+// readCached reads those values that are cached, and returns the others.
+func (e *Engine) readCached(list []wanted, memory []byte) (missing []*wanted, _ []byte) {
+	// What one would wait for comes while others are asked for.
+	const together = 16
+	for len(list) > 0 {
+		part := list[:min(together, len(list))]
+		list = list[len(part):]
+		if len(part) > 1 {
+			for i := range part {
+				e.cache.prefetchSlot(part[i].at.place())
+			}
+			for i := range part {
+				e.cache.prefetchValue(part[i].at.place(), part[i].at.bytes())
+			}
+		}
+		for i := range part {
+			w := &part[i]
+			switch out, ok := memory, true; {
+			case w.err != nil:
+			case w.at.bytes() == 0:
+				w.value = []byte{}
+			default:
+				if out, ok = e.cache.get(w.at.place(), memory); !ok {
+					missing = append(missing, w)
+					continue
+				}
+				w.value = out[len(memory):len(out):len(out)]
+				memory = out
+			}
 		}
 	}
+	return missing, memory
+}
+
+// readMissing reads values from the paths.
+func (e *Engine) readMissing(missing []*wanted) {
 	if len(missing) == 0 {
 		return
 	}
@@ -374,23 +406,21 @@ func (e *Engine) MultiGet(keys [][]byte, found func(i int, value []byte, present
 	}()
 	// A part at a time, so that many keys do not take much memory.
 	const part = 256
-	var list [part]wanted
-	var key []byte
+	list := make([]wanted, 0, min(part, len(keys)))
+	var key, memory []byte
 	for base := 0; base < len(keys); base += part {
 		n := min(part, len(keys)-base)
-		ask := make([]*wanted, 0, n)
+		list = list[:0]
 		for i := range n {
 			key = append(appendPrefix(key[:0], 0), keys[base+i]...)
-			loc, ok := state.get(key)
-			w := &list[i]
-			w.at, w.err, w.value = loc, nil, w.value[:0]
-			if !ok {
+			w := wanted{}
+			var ok bool
+			if w.at, ok = state.get(key); !ok {
 				w.err = engine.ErrNotFound
-				continue
 			}
-			ask = append(ask, w)
+			list = append(list, w)
 		}
-		e.readMany(ask)
+		memory = e.readMany(list, memory[:0])
 		for i := range n {
 			w := &list[i]
 			switch {

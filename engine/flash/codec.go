@@ -3,6 +3,7 @@ package flash
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -60,40 +61,38 @@ var (
 	compressors = sync.Pool{New: func() any { return new(lz4.Compressor) }}
 )
 
-// appendPacked appends what a value is packed to: itself, where packing saves less than
-// an eighth.
-func appendPacked(out, value []byte, c Compression) ([]byte, codec, error) {
+// pack returns what a value is packed to, in memory, or, where packing saves less than an
+// eighth, the value itself; and the memory, which may have grown.
+func pack(memory, value []byte, c Compression) (packed, _ []byte, how codec, err error) {
 	if c == NoCompression || len(value) < leastPacked {
-		return append(out, value...), codecNone, nil
+		return value, memory, codecNone, nil
 	}
-	from := len(out)
-	out = binary.AppendUvarint(out, uint64(len(value)))
-	how := codecLZ4
+	out := binary.AppendUvarint(memory[:0], uint64(len(value)))
+	how = codecLZ4
 	if c == LZ4 {
 		head, most := len(out), lz4.CompressBlockBound(len(value))
-		out = append(out, make([]byte, most)...)
+		out = slices.Grow(out, most)[:head+most]
 		z := compressors.Get().(*lz4.Compressor)
 		n, err := z.CompressBlock(value, out[head:])
 		compressors.Put(z)
 		if err != nil {
-			return out[:from], how, fmt.Errorf("pack a value of %d bytes: %w", len(value), err)
+			return nil, out, how, fmt.Errorf("pack a value of %d bytes: %w", len(value), err)
 		}
-		if n == 0 {
-			n = most
+		if n > 0 { // else it cannot be packed
+			out = out[:head+n]
 		}
-		out = out[:head+n]
 	} else {
 		how = codecZstd
 		w, err := zstdWriter()
 		if err != nil {
-			return out[:from], how, fmt.Errorf("pack a value: %w", err)
+			return nil, out, how, fmt.Errorf("pack a value: %w", err)
 		}
 		out = w.EncodeAll(value, out)
 	}
-	if len(out)-from > len(value)-len(value)/8 {
-		return append(out[:from], value...), codecNone, nil
+	if len(out) > len(value)-len(value)/8 {
+		return value, out, codecNone, nil
 	}
-	return out, how, nil
+	return out, out, how, nil
 }
 
 // appendUnpacked appends the value that was packed.
@@ -108,7 +107,7 @@ func appendUnpacked(out, packed []byte, c codec) ([]byte, error) {
 	before, from := out, len(out)
 	var err error
 	if c == codecLZ4 {
-		out = append(out, make([]byte, size)...)
+		out = slices.Grow(out, int(size))[:from+int(size)]
 		var n int
 		n, err = lz4.UncompressBlock(packed[w:], out[from:])
 		out = out[:from+max(n, 0)]

@@ -47,7 +47,9 @@ func (e *Engine) apply(ctx context.Context, b *engine.Batch, d engine.Durability
 	if b.Count() == 0 && check == nil {
 		return e.applyNothing(d)
 	}
-	payload, packed, err := encodeBatch(b, e.options.Compression)
+	z := encoders.Get().(*encoder)
+	defer z.giveBack()
+	payload, packed, err := z.encode(b, e.options.Compression)
 	if err != nil {
 		return err
 	}

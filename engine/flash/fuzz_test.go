@@ -63,7 +63,7 @@ func FuzzRecord(f *testing.F) {
 	b.DeleteIn(7, []byte("other"))
 	b.DeleteRange([]byte("a"), []byte("b"))
 	f.Add(b.Encoded())
-	packed, _, err := encodeBatch(&b, LZ4)
+	packed, _, err := new(encoder).encode(&b, LZ4)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func FuzzRecord(f *testing.F) {
 // FuzzUnpack: no bytes panic or take more memory than a value may have.
 func FuzzUnpack(f *testing.F) {
 	for _, c := range []Compression{LZ4, Zstd} {
-		out, how, err := appendPacked(nil, make([]byte, 1000), c)
+		out, _, how, err := pack(nil, make([]byte, 1000), c)
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package flash
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/checksum"
@@ -102,8 +103,26 @@ func nextOperation(p []byte, at int, packed bool) (o operation, next int, err er
 	return o, at, nil
 }
 
-// encodeBatch returns the payload of a batch: its own encoding, or with packed values.
-func encodeBatch(b *engine.Batch, c Compression) (payload []byte, packed bool, err error) {
+// encoder has the memory in which batches are packed.
+type encoder struct {
+	payload, value []byte
+}
+
+var encoders = sync.Pool{New: func() any { return new(encoder) }}
+
+// mostKeptBytes is the memory of an encoder that is kept for another batch.
+const mostKeptBytes = 1 << 20
+
+// giveBack ends the use of a payload.
+func (z *encoder) giveBack() {
+	if cap(z.payload)+cap(z.value) <= mostKeptBytes {
+		encoders.Put(z)
+	}
+}
+
+// encode returns the payload of a batch: its own encoding, or, in the memory of z, one with
+// packed values.
+func (z *encoder) encode(b *engine.Batch, c Compression) (payload []byte, packed bool, err error) {
 	if c == NoCompression {
 		return b.Encoded(), false, nil
 	}
@@ -116,19 +135,17 @@ func encodeBatch(b *engine.Batch, c Compression) (payload []byte, packed bool, e
 	if !worth {
 		return b.Encoded(), false, nil
 	}
-	out := make([]byte, 2, b.Size()+16)
-	out[0], out[1] = recordOther, recordPacked
-	var value []byte
+	z.payload = append(z.payload[:0], recordOther, recordPacked)
 	for op := range b.Ops() {
-		if out, value, err = appendOperation(out, value, op, c); err != nil {
+		if z.payload, z.value, err = appendOperation(z.payload, z.value, op, c); err != nil {
 			return nil, false, err
 		}
 	}
-	return out, true, nil
+	return z.payload, true, nil
 }
 
-// appendOperation appends an operation of a packed batch. value is memory to use.
-func appendOperation(out, value []byte, op engine.Op, c Compression) (_, _ []byte, err error) {
+// appendOperation appends an operation of a packed batch. memory is for the packed value.
+func appendOperation(out, memory []byte, op engine.Op, c Compression) (_, _ []byte, err error) {
 	kind := byte(op.Kind)
 	if op.Family != 0 {
 		out = binary.AppendUvarint(append(out, kind|0x80), uint64(op.Family))
@@ -138,16 +155,17 @@ func appendOperation(out, value []byte, op engine.Op, c Compression) (_, _ []byt
 	out = appendBytes(out, op.Key)
 	switch op.Kind {
 	case engine.OpPut:
+		var packed []byte
 		var how codec
-		if value, how, err = appendPacked(append(value[:0], 0), op.Value, c); err != nil {
-			return out, value, err
+		if packed, memory, how, err = pack(memory, op.Value, c); err != nil {
+			return out, memory, err
 		}
-		value[0] = byte(how)
-		out = appendBytes(out, value)
+		out = binary.AppendUvarint(out, uint64(len(packed))+1)
+		out = append(append(out, byte(how)), packed...)
 	case engine.OpDeleteRange:
 		out = appendBytes(out, op.Value)
 	}
-	return out, value, nil
+	return out, memory, nil
 }
 
 func appendBytes(out, b []byte) []byte {

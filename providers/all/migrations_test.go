@@ -70,7 +70,7 @@ func kinds(t *testing.T) []kind {
 	if _, err := box.Create(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	_, google := servers.FakeGCS(t)
+	_, google := servers.FakeGCSInFiles(t)
 	client, err := storage.NewClient(t.Context(), option.WithoutAuthentication(), option.WithEndpoint("http://"+google+"/storage/v1/"))
 	if err != nil {
 		t.Fatal(err)

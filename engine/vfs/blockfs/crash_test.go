@@ -240,7 +240,11 @@ func (m *crashModel) checkContents(state map[string]shown, got map[string]string
 	for name, s := range state {
 		f := m.ids[s.id]
 		floor := m.floors[at][s.id]
+		newest := f.content()
 		for i := range s.size {
+			if i < len(newest) && newest[i] == got[name][i] {
+				continue
+			}
 			least := 0
 			if i < len(floor) {
 				least = floor[i]

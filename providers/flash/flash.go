@@ -118,8 +118,8 @@ func makePaths(ctx context.Context, fsys vfs.FS, paths []string) error {
 			return fmt.Errorf("%w: a path is empty; set data_dir or paths", driver.ErrInvalid)
 		}
 		info, err := fsys.Stat(dir)
-		if err == nil && info.Kind != vfs.Directory {
-			return fmt.Errorf("%w: %s is no directory; a path is one, on a file system that has direct I/O", driver.ErrInvalid, dir)
+		if err == nil && info.Kind != vfs.Directory && info.Kind != vfs.BlockDevice {
+			return fmt.Errorf("%w: %s is neither a directory nor a block device; a path is one, or a directory on a file system that has direct I/O", driver.ErrInvalid, dir)
 		}
 		missing = missing || err != nil
 	}

@@ -275,7 +275,7 @@ func fates(units []simdisk.Unit, random *rand.Rand) []simdisk.Fate {
 // the model: what was flushed is there, names are those of one moment, and no file shows
 // bytes that it has not written.
 func TestPowerCuts(t *testing.T) {
-	seeds, steps := uint64(6), 50
+	seeds, steps := uint64(4), 50
 	if raceEnabled {
 		seeds, steps = 2, 30
 	}

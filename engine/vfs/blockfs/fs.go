@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -79,6 +80,9 @@ func (p *path) current(base vfs.FS) (*mount, error) {
 		return p.mount, nil
 	}
 	info, err := base.Stat(p.name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	if err != nil || info.Kind != vfs.BlockDevice {
 		p.directory = err == nil && info.Kind == vfs.Directory
 		return nil, nil // base has to say what is wrong

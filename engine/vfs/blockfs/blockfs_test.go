@@ -214,7 +214,8 @@ func copyAt(place, n int) int64 { return int64(1+4*(2*place+n)) * mib }
 // TestDamagedTables: one damaged copy of each table, and one damaged label, change nothing;
 // without a whole table the device and the offset are told.
 func TestDamagedTables(t *testing.T) {
-	for _, off := range []int64{0, 4096} { // header, payload
+	for i := range 4 {
+		off, damaged := int64(i/2*4096), i%2 // header, payload; of which copy
 		d := newDisk(1)
 		fsys := on(t, d)
 		for i := range 5 {
@@ -222,7 +223,7 @@ func TestDamagedTables(t *testing.T) {
 		}
 		bad := bytes.Repeat([]byte{0xa5}, 512)
 		for place := range 2 {
-			write(t, d, bad, copyAt(place, place)+off)
+			write(t, d, bad, copyAt(place, damaged)+off)
 		}
 		write(t, d, make([]byte, 4096), 512<<10)
 		fsys = on(t, d)

@@ -36,13 +36,16 @@ func (d devices) close() error {
 	return d.files.Close()
 }
 
+// IsDeviceName reports whether a path can be a device's alone: it lies in /dev, where
+// directories are in memory. Those of /dev/shm are so on purpose.
+func IsDeviceName(path string) bool {
+	rest, below := strings.CutPrefix(filepath.Clean(path), "/dev/")
+	return below && !strings.HasPrefix(rest, "shm/")
+}
+
 // checkDevice refuses to make a directory where a device is missing: it would be in memory.
 func checkDevice(fsys vfs.FS, dir string) error {
-	rest, below := strings.CutPrefix(filepath.Clean(dir), "/dev/")
-	if !below || strings.HasPrefix(rest, "shm/") {
-		return nil
-	}
-	if _, err := fsys.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+	if _, err := fsys.Stat(dir); IsDeviceName(dir) && errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: there is no device %s, and a directory there would be gone with the power", engine.ErrInvalid, dir)
 	}
 	return nil

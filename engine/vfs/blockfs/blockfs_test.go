@@ -440,3 +440,30 @@ func TestHandleOutlivesName(t *testing.T) {
 	must(t, err)
 	must(t, f.Close())
 }
+
+// TestPinned: what is pinned keeps its units while the file is cut, and who waits to change
+// it keeps nobody from pinning more.
+func TestPinned(t *testing.T) {
+	fsys := on(t, newDisk(1))
+	put(t, fsys, "a", strings.Repeat("a", 2*mib), true)
+	f, err := fsys.Open(device+"/a", 0)
+	must(t, err)
+	p := f.(vfs.Pinner)
+	below, at, ok := p.Pin(mib, 4096)
+	if !ok {
+		t.Fatal("it is in one piece")
+	}
+	must(t, f.Truncate(0))
+	must(t, f.Sync())
+	put(t, fsys, "b", strings.Repeat("b", 45*mib), true) // all but what is pinned
+	b := make([]byte, 4096)
+	if _, err := below.ReadAt(b, at); err != nil || bytes.Count(b, []byte("a")) != len(b) {
+		t.Errorf("what is pinned was written over: %v", err)
+	}
+	if _, _, ok := p.Pin(0, 1); ok {
+		t.Error("behind the end")
+	}
+	p.Unpin()
+	must(t, f.Close())
+	put(t, fsys, "c", strings.Repeat("c", mib), true)
+}

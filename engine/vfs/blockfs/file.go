@@ -383,6 +383,10 @@ func (m *mount) truncate(n *inode, size int64) error {
 	m.adopt(n, kept, size)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if n.pins > 0 {
+		n.late = append(n.late, gone...)
+		return nil
+	}
 	m.release(gone, n.change)
 	return nil
 }
@@ -404,15 +408,20 @@ func (f *file) Map(off int64, n int) (vfs.Mapping, error) {
 	})
 }
 
-// Pin tells where a piece of the file lies on the device, so that a ring reads it there.
+// Pin tells where a piece of the file lies on the device, so that a ring reads it there. It
+// holds no lock: who has pinned some pieces may read others, past who waits to change the
+// file.
 func (f *file) Pin(off int64, n int) (vfs.File, int64, bool) {
 	if f.enter() != nil {
 		return nil, 0, false
 	}
-	f.n.content.RLock()
+	f.m.mu.Lock()
+	f.n.pins++
+	extents, size := f.n.extents, f.n.size
+	f.m.mu.Unlock()
 	place := int64(-1)
-	if end := off + int64(n); off >= 0 && n > 0 && end <= f.n.size {
-		_ = eachPiece(f.n.extents, f.m.unit, off, end, func(at, from, to int64) error {
+	if end := off + int64(n); off >= 0 && n > 0 && end <= size {
+		_ = eachPiece(extents, f.m.unit, off, end, func(at, from, to int64) error {
 			if from == off && to == end {
 				place = at
 			}
@@ -428,6 +437,11 @@ func (f *file) Pin(off int64, n int) (vfs.File, int64, bool) {
 
 // Unpin ends what Pin began.
 func (f *file) Unpin() {
-	f.n.content.RUnlock()
+	f.m.mu.Lock()
+	if f.n.pins--; f.n.pins == 0 {
+		f.m.release(f.n.late, f.n.change)
+		f.n.late = nil
+	}
+	f.m.mu.Unlock()
 	f.leave()
 }

@@ -66,6 +66,9 @@ type inode struct {
 	change  uint64 // the last one of it
 	cost    int    // the most that it takes in a table
 	handles int
+	// pins counts what a ring reads of it; units that it loses meanwhile are late.
+	pins int
+	late []extent
 }
 
 // found is what a device has.

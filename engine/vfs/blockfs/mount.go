@@ -1,6 +1,7 @@
 package blockfs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -176,14 +177,8 @@ func readTable(f vfs.File, off, size int64) (h header, table []byte, files []ent
 	return h, table, files, err
 }
 
-func allZeros(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
-}
+// allZeros reports whether b, of a MiB at most, is zeros.
+func allZeros(b []byte) bool { return bytes.Equal(b, zeros[:len(b)]) }
 
 // open takes a device into use. It changes nothing on it.
 func open(base vfs.FS, device string) (m *mount, err error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/flash"
+	"github.com/orbit-persistence/orbit/internal/loopfs"
 	"github.com/orbit-persistence/orbit/providers/backup"
 	"github.com/orbit-persistence/orbit/providers/migrate"
 )
@@ -248,5 +249,49 @@ func TestForcedRebuildGivesNoRevisionAgain(t *testing.T) {
 	}
 	if _, now, _ := orbit(t, on("put", "key", "3")...); revision(now) <= revision(lost)+1<<20 { // more than a block of them
 		t.Errorf("%q after %q", now, lost)
+	}
+}
+
+// TestFlashCommandsOnDevices: the commands take block devices where they take directories.
+func TestFlashCommandsOnDevices(t *testing.T) {
+	k := loopfs.Raw(128 << 20)
+	if why := k.Missing(); why != "" {
+		t.Skip("SKIPPED, NOT VERIFIED HERE: " + why)
+	}
+	var paths []string
+	for range 2 {
+		d, err := loopfs.New(t.Context(), t.TempDir(), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := d.Close(false); err != nil {
+				t.Error(err)
+			}
+		}()
+		paths = append(paths, d.Device())
+	}
+	ctx := context.Background()
+	e, err := flash.Open(ctx, "", flash.Options{Paths: paths, SegmentBytes: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b engine.Batch
+	b.Put([]byte("key"), []byte("value"))
+	if err := errors.Join(e.Apply(ctx, &b, engine.Flushed), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{append([]string{"flash", "status"}, paths...), "in sync"},
+		{append([]string{"flash", "scrub"}, paths...), ""},
+		{append([]string{"flash", "rebuild"}, paths...), ""},
+		{[]string{"inspect", paths[1]}, "one of 2 paths"},
+	} {
+		if code, stdout, stderr := orbit(t, c.args...); code != 0 || !strings.Contains(stdout, c.want) {
+			t.Errorf("%q: exit code %d, %s%s", c.args, code, stdout, stderr)
+		}
 	}
 }

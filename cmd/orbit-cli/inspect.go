@@ -22,7 +22,7 @@ import (
 type inspectCommand struct {
 	Records bool   `help:"Print every record of a log, with the operations of its batch."`
 	JSON    bool   `name:"json" help:"Print {\"sound\": ..., \"text\": ...} and, of damage, {\"errors\": [...]}, as JSON to standard output."`
-	Dir     string `arg:"" type:"existingdir" help:"A directory of a store, which should be closed, or of a log, or above some of them."`
+	Dir     string `arg:"" type:"path" help:"A directory of a store, which should be closed, or of a log, or above some of them; or a block device of a flash store."`
 }
 
 // Run prints every store, and every log, in or below the directory.
@@ -37,6 +37,11 @@ func (c *inspectCommand) Run(ctx context.Context) error {
 }
 
 func (c *inspectCommand) print(ctx context.Context, out io.Writer) error {
+	if info, err := vfs.OS().Stat(c.Dir); err != nil {
+		return err
+	} else if info.Kind == vfs.BlockDevice {
+		return flash.Inspect(ctx, vfs.OS(), c.Dir, out)
+	}
 	var found int
 	var damage []error
 	err := filepath.WalkDir(c.Dir, func(path string, d os.DirEntry, err error) error {

@@ -60,7 +60,7 @@
 // With fewer Replicas than paths the others are spare: they hold nothing that counts, and
 // one is brought level when a path is lost.
 //
-// A path that comes back, or an empty directory in its place, is brought level in the
+// A path that comes back, or an empty directory or device in its place, is brought level in the
 // background at ResyncRate: it is given the segments whose heads it does not have, and those
 // of which no head there says that all records were flushed. The last one, and the
 // checkpoint, come under a barrier, behind which the path counts.
@@ -81,6 +81,14 @@
 //	PATH/index        the last checkpoint; index.new while it is made
 //	PATH/NNNNNN.wal   the log's segments: see engine/wal
 //	PATH/LOCK         the lock of the directory
+//
+// A path may be a raw block device, such as /dev/nvme0n1, which then has these files, but for
+// LOCK, by package blockfs: index and segments lie in extents of the device, whose table is
+// written when a segment's file is made or removed, and with each checkpoint. Commits
+// overwrite segments in their place, so that nothing lies between them and the device. A
+// device that is empty, its first MiB being zeros, is taken as an empty directory is; one
+// with anything else on it is refused. The table has room for about 80,000 segments: above 1
+// TB SegmentBytes should be larger than it is by default.
 //
 // Numbers are little-endian, except for those called uvarint, which are as in
 // encoding/binary. CRC is CRC32C. A key is a uvarint of its length and its bytes; keys of

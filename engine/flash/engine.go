@@ -18,6 +18,7 @@ import (
 type Engine struct {
 	options Options
 	fs      vfs.FS
+	devices devices
 	id      uint64 // of the store
 	// buffered: there is no direct I/O, and Options.PageCache allows for that.
 	buffered atomic.Bool
@@ -169,6 +170,10 @@ func (e *Engine) letGo() error {
 			errs = append(errs, p.ring.Close())
 		}
 		errs = append(errs, p.giveUp())
+	}
+	err := e.devices.close()
+	if len(e.present()) == len(e.paths) { // as with giveUp
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

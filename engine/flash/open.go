@@ -17,13 +17,14 @@ import (
 )
 
 // Open opens the store in dir, or in Options.Paths, and makes it if these are empty or not
-// there.
+// there. A path that is a block device has the files on itself.
 func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	o, err := o.complete(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	e := newEngine(o)
+	e.fs, e.devices = onDevices(o.FS, o.Paths)
 	name := strings.Join(o.Paths, ", ")
 	if err := e.open(ctx); err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, errors.Join(err, e.letGo()))
@@ -83,7 +84,11 @@ func (e *Engine) look() (there bool, err error) {
 		if !there || len(e.paths) == 1 {
 			// Where there is a store elsewhere, a directory that is missing may be of a
 			// device that is not mounted.
-			if err := vfs.MakeDir(e.fs, p.dir); err != nil {
+			err := checkDevice(e.fs, p.dir)
+			if err == nil {
+				err = vfs.MakeDir(e.fs, p.dir)
+			}
+			if err != nil {
 				return there, err
 			}
 		}

@@ -14,10 +14,12 @@ import (
 type Options struct {
 	// FS holds the files; nil is the operating system's.
 	FS vfs.FS
-	// Paths are the directories that each hold all of the store, best on devices of
-	// their own; nil is the directory that is given to Open. Any of them may be lost and
-	// come back. A store keeps the number and the order of its paths; one may be
-	// replaced by an empty directory.
+	// Paths are the directories or block devices that each hold all of the store, the
+	// directories best on devices of their own; nil is the one that is given to Open. Any
+	// of them may be lost and come back. A store keeps the number and the order of its
+	// paths; one may be replaced by an empty directory, or by a device whose first MiB is
+	// zeros. A device belongs to the store alone, and has nothing else on it: no file
+	// system, and no partition table.
 	Paths []string
 	// Replicas is how many paths hold each value; 0 for all. Those beyond are spare: one
 	// of them is brought level when a path is lost. With several paths it is at least 2,

@@ -16,7 +16,7 @@ import (
 	"github.com/orbit-persistence/orbit/engine/wal"
 )
 
-// path is one directory that holds the store.
+// path is one directory or block device that holds the store.
 type path struct {
 	index int
 	dir   string
@@ -557,7 +557,7 @@ func (e *Engine) resync(ctx context.Context) error {
 
 // PathStatus tells how a path is.
 type PathStatus struct {
-	// Dir is the directory.
+	// Dir is the directory or block device.
 	Dir string
 	// InSync: everything that was acknowledged is there.
 	InSync bool

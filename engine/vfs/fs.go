@@ -155,4 +155,6 @@ type Capabilities struct {
 	Preallocate, Punch, Map bool
 	// Link, Clone: the FS methods.
 	Link, Clone bool
+	// Directories: MkdirAll below it, and Rename of what it makes.
+	Directories bool
 }

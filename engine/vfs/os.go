@@ -261,7 +261,7 @@ func probe(dir string) (c Capabilities, err error) {
 	if err != nil {
 		return c, err
 	}
-	c.FileSystem = u.FileSystem
+	c.FileSystem, c.Directories = u.FileSystem, true
 	dir, err = os.MkdirTemp(dir, "vfs-probe-*.tmp")
 	if err != nil {
 		return c, err

@@ -69,6 +69,9 @@ type Request struct {
 	Err error
 
 	caller *ringCaller // whose it is in a ReadRing
+	// pinned is the File, and pinnedAt the Offset, while these are of the file below.
+	pinned   Pinner
+	pinnedAt int64
 }
 
 // QueueOptions choose a queue.

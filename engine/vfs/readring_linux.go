@@ -47,8 +47,12 @@ type ringCaller struct {
 var ringCallers = sync.Pool{New: func() any { return &ringCaller{wake: make(chan bool, 1)} }}
 
 // NewReadRing returns a ring for reads of files of fsys, up to depth of them in flight.
-// It is ErrUnsupported where a queue of Method IOUring is. It must be closed.
+// It is ErrUnsupported where a queue of Method IOUring is, of the lowest FS if fsys is
+// Layered. It must be closed.
 func NewReadRing(fsys FS, depth int) (*ReadRing, error) {
+	for l, ok := fsys.(Layered); ok; l, ok = fsys.(Layered) {
+		fsys = l.Below()
+	}
 	q, err := fsys.NewQueue(QueueOptions{Depth: depth, Method: IOUring})
 	if err != nil {
 		return nil, err
@@ -64,11 +68,30 @@ func NewReadRing(fsys FS, depth int) (*ReadRing, error) {
 // outcomes are in them. Timeouts are ignored. The error is that of the ring: ErrClosed, or
 // a refusal of the kernel; the Data of requests that it may still write to is nil then.
 func (r *ReadRing) Read(requests ...*Request) error {
-	if len(requests) == 0 {
+	c := ringCallers.Get().(*ringCaller)
+	c.left = 0
+	for _, q := range requests {
+		if q.pin() {
+			q.caller = c
+			c.left++
+		} else {
+			q.N, q.Err = q.File.ReadAt(q.Data, q.Offset)
+		}
+	}
+	if c.left == 0 {
+		ringCallers.Put(c)
 		return nil
 	}
-	c := ringCallers.Get().(*ringCaller)
-	c.left = len(requests)
+	err := r.read(c, requests)
+	for _, q := range requests {
+		q.caller = nil
+		q.unpin()
+	}
+	return err
+}
+
+// read is Read of those requests that have the caller.
+func (r *ReadRing) read(c *ringCaller, requests []*Request) error {
 	r.mu.Lock()
 	if r.closed || r.broken != nil {
 		err := r.broken
@@ -81,9 +104,10 @@ func (r *ReadRing) Read(requests ...*Request) error {
 	}
 	r.callers++
 	for _, q := range requests {
-		q.caller = c
+		if q.caller == c {
+			r.queued = append(r.queued, q)
+		}
 	}
-	r.queued = append(r.queued, requests...)
 	r.admit()
 	if r.led && c.left > 0 {
 		r.park(c)

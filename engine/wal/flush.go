@@ -69,7 +69,7 @@ func (l *Log) Flush(sequence uint64) error {
 	}
 	if l.flushing {
 		g := l.next
-		if sequence <= l.sealed {
+		if sequence <= l.sealed && l.inFlight != nil { // a flush of Rejoin is nobody's group
 			g = l.inFlight // the flush under way takes the record along
 		} else {
 			l.waiting.Add(1)

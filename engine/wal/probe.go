@@ -51,7 +51,7 @@ func measure(f segmentFile, size int64) (median [2]time.Duration, err error) {
 	block := vfs.AlignedBuffer(int(unit), headBytes)
 	m, err := f.cached.Map(0, int(size))
 	if errors.Is(err, engine.ErrUnsupported) {
-		m = nil
+		m, err = nil, nil
 	} else if err != nil {
 		return median, err
 	}

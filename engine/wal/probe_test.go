@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs"
 )
 
 // TestProbeAgain: the probe works on a slot that nobody uses and gives it back, and
@@ -78,5 +79,47 @@ func TestProbeAgain(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// withoutMap is a file system without mappings.
+type withoutMap struct{ vfs.FS }
+
+func (d withoutMap) Open(name string, flags vfs.OpenFlags) (vfs.File, error) {
+	f, err := d.FS.Open(name, flags)
+	if err != nil {
+		return nil, err
+	}
+	return unmapped{f}, nil
+}
+
+type unmapped struct{ vfs.File }
+
+func (unmapped) Map(int64, int) (vfs.Mapping, error) { return nil, engine.ErrUnsupported }
+
+// TestProbeWithoutMap: where files cannot be mapped the probe stores by writes.
+func TestProbeWithoutMap(t *testing.T) {
+	ctx := context.Background()
+	o := Options{FS: withoutMap{vfs.OS()}, Sinks: []string{t.TempDir()}, SegmentBytes: 16 << 10}
+	for range 2 {
+		l, err := Open(ctx, o, 0, func(Record) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !l.canDirect {
+			t.Skip("SKIPPED, NOT VERIFIED HERE: no direct I/O in the directory for tests, so that nothing is probed")
+		}
+		for _, d := range []engine.Durability{engine.Buffered, engine.Flushed} {
+			s, err := l.Append(ctx, []byte("record"), d)
+			if err == nil {
+				err = l.Flush(s)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

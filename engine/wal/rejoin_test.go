@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/vfs"
@@ -251,6 +253,51 @@ func TestPlaces(t *testing.T) {
 		}
 	}
 	if err := l.Close(); err != nil && !errors.Is(err, engine.ErrClosed) {
+		t.Fatal(err)
+	}
+}
+
+// TestFlushBesideRejoin: who waits for a record that a flush of Rejoin takes along is of the
+// next group.
+func TestFlushBesideRejoin(t *testing.T) {
+	d := twoDevices(t, 1)
+	ctx := context.Background()
+	l, err := wal.Open(ctx, wal.Options{
+		FS: d, Sinks: twoSinks, SegmentBytes: 16 << 10, Rejoin: true, Flush: wal.Direct, SinkTimeout: time.Minute,
+	}, 0, func(wal.Record) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	fillSinks(t, l, 0, 10)
+	l.Lose(1, errors.New("lost"))
+	fillSinks(t, l, 10, 20)
+	var record uint64
+	var hang *simdisk.Injection
+	done, ready := make(chan error, 2), make(chan struct{})
+	go func() {
+		done <- l.Rejoin(ctx, 1, wal.RejoinOptions{Ready: func() (err error) {
+			record, err = l.Append(ctx, []byte("late"), engine.Flushed)
+			hang = d.Inject(simdisk.Fault{Path: twoSinks[0] + "/*", Op: simdisk.OpDSync, Effect: simdisk.Hang})
+			close(ready)
+			return err
+		}})
+	}()
+	<-ready
+	<-hang.Met()
+	go func() { done <- l.Flush(record) }()
+	for range 1000 { // it waits, or ends in a panic
+		runtime.Gosched()
+	}
+	hang.Remove()
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l.Stats().Lost != nil {
+		t.Fatal(l.Stats().Lost)
+	}
+	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 }

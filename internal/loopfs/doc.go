@@ -8,6 +8,8 @@
 // memory, all of it and at once. It cannot lose what was submitted to the device
 // and not flushed, nor tear a sector: the simulated disk does that.
 //
+// A disk of the kind Raw has no file system, and is for those who use devices themselves.
+//
 // It takes root, loop devices and the mkfs of each kind; Missing says what is not
 // there.
 //

@@ -27,6 +27,10 @@ var Kinds = []Kind{
 	{Name: "ext4-writeback", Type: "ext4", Options: "data=writeback", Bytes: 128 << 20, mkfs: mkfsExt4},
 }
 
+// Raw is a device of so many bytes, all zeros, without a file system: there is nothing to
+// mount, and Device names it.
+func Raw(bytes int64) Kind { return Kind{Name: "raw", Bytes: bytes} }
+
 // Nothing is left for the kernel to initialise while the file system is in use.
 var mkfsExt4 = []string{"mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"}
 
@@ -34,6 +38,9 @@ var mkfsExt4 = []string{"mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", 
 func (k Kind) Missing() string {
 	if why := missing(); why != "" {
 		return why
+	}
+	if k.mkfs == nil {
+		return ""
 	}
 	if _, err := exec.LookPath(k.mkfs[0]); err != nil {
 		return fmt.Sprintf("there is no %s; run deps/torture.sh", k.mkfs[0])

@@ -84,6 +84,9 @@ func (d *Disk) start(ctx context.Context) error {
 // Path returns the mount point.
 func (d *Disk) Path() string { return d.path }
 
+// Device returns the name of the loop device.
+func (d *Disk) Device() string { return d.device }
+
 // Image returns the name of the file that holds the disk.
 func (d *Disk) Image() string { return d.image.Name() }
 
@@ -96,6 +99,9 @@ func (d *Disk) Format(ctx context.Context) error {
 		if err := d.Truncate(d.kind.Bytes); err != nil { // it may have been cut short
 			return err
 		}
+	}
+	if d.kind.mkfs == nil {
+		return nil
 	}
 	args := append(d.kind.mkfs[1:len(d.kind.mkfs):len(d.kind.mkfs)], d.image.Name())
 	if out, err := exec.CommandContext(ctx, d.kind.mkfs[0], args...).CombinedOutput(); err != nil {

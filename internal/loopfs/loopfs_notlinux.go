@@ -25,6 +25,9 @@ func Sweep() (int, error) { return 0, nil }
 // Path returns the mount point.
 func (*Disk) Path() string { return "" }
 
+// Device returns the name of the loop device.
+func (*Disk) Device() string { return "" }
+
 // Image returns the name of the file that holds the disk.
 func (*Disk) Image() string { return "" }
 

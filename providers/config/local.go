@@ -207,7 +207,7 @@ type Flash struct {
 	// DataDir is the only path where Paths names none; for a provider that is not
 	// told, the one of its name below data_dir of [server].
 	DataDir string `name:"data_dir" default:"orbit_data/flash" required:"true"`
-	// Paths are directories, each on a device of its own. A store keeps their number and
+	// Paths are directories, each on a device of its own, or block devices. A store keeps their number and
 	// their order.
 	Paths []string `name:"paths"`
 	// EnableMultipathing writes each value to more than one path, so that the loss of

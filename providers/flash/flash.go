@@ -33,7 +33,7 @@ func init() {
 type Config struct {
 	// DataDir is the only path where Paths names none.
 	DataDir string
-	// Paths are directories, best on devices of their own. A store keeps their number
+	// Paths are directories, best on devices of their own, or block devices. A store keeps their number
 	// and their order. They are made for a new store; of one that is there, a path that is
 	// missing stays so, since its device may not be mounted.
 	Paths []string
@@ -118,8 +118,8 @@ func makePaths(ctx context.Context, fsys vfs.FS, paths []string) error {
 			return fmt.Errorf("%w: a path is empty; set data_dir or paths", driver.ErrInvalid)
 		}
 		info, err := fsys.Stat(dir)
-		if err == nil && info.Kind != vfs.Directory {
-			return fmt.Errorf("%w: %s is no directory; a path is one, on a file system that has direct I/O", driver.ErrInvalid, dir)
+		if err == nil && info.Kind != vfs.Directory && info.Kind != vfs.BlockDevice {
+			return fmt.Errorf("%w: %s is neither a directory nor a block device; a path is one, or a directory on a file system that has direct I/O", driver.ErrInvalid, dir)
 		}
 		missing = missing || err != nil
 	}
@@ -130,6 +130,10 @@ func makePaths(ctx context.Context, fsys vfs.FS, paths []string) error {
 		return nil // there is a store, or something that opening tells more of
 	}
 	for _, dir := range paths {
+		info, err := fsys.Stat(dir)
+		if err == nil && info.Kind == vfs.BlockDevice || flash.IsDeviceName(dir) {
+			continue // opening says what is wrong with it
+		}
 		if err := local.MakeDir(fsys, dir); err != nil {
 			return err
 		}

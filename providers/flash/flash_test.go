@@ -269,12 +269,12 @@ func TestPathsThatAreNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]flash.Config{
-		"file is no directory": {DataDir: file}, "a path is empty": {}, "packed": {DataDir: file + "d", Compression: "packed"},
-		"power of two":                         {DataDir: file + "d", BlockBytes: 5000},
-		"values are not spread over paths":     {Paths: []string{file + "a", file + "b"}, Replicas: 1},
-		"/dev/null is no directory":            {Paths: []string{file + "a", "/dev/null"}},
-		"is named twice":                       {Paths: []string{file + "a", file + "a/"}},
-		"Replicas is 3, and there are 2 paths": {Paths: []string{file + "a", file + "b"}, Replicas: 3},
+		"file is neither a directory nor a block device": {DataDir: file}, "a path is empty": {}, "packed": {DataDir: file + "d", Compression: "packed"},
+		"power of two":                                        {DataDir: file + "d", BlockBytes: 5000},
+		"values are not spread over paths":                    {Paths: []string{file + "a", file + "b"}, Replicas: 1},
+		"/dev/null is neither a directory nor a block device": {Paths: []string{file + "a", "/dev/null"}},
+		"is named twice":                                      {Paths: []string{file + "a", file + "a/"}},
+		"Replicas is 3, and there are 2 paths":                {Paths: []string{file + "a", file + "b"}, Replicas: 3},
 	} {
 		s, err := flash.Open(t.Context(), c)
 		if err == nil || !errors.Is(err, driver.ErrInvalid) && !errors.Is(err, driver.ErrUnsupported) || !strings.Contains(err.Error(), name) {

@@ -103,7 +103,7 @@ func seed(source string, of []Mutant) (string, error) {
 
 // Build builds the program with every mutant, and all sites that can be switched
 // off, from the module's source at root, and beside it, for the mode Tests, the
-// tests of the log and of the engines. Everything it needs lies in dir, an empty
+// tests of the log, of the engines, and of files on devices. Everything it needs lies in dir, an empty
 // directory; it returns the program's path.
 func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) {
 	files, err := mutated(root, append(slices.Clone(all), siteMutants...))
@@ -125,6 +125,7 @@ func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) 
 		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("cowbtree"), "./engine/cowbtree"},
 		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("flash"), "./engine/flash"},
 		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("lsm"), "./engine/lsm"},
+		{"test", "-c", "-overlay", list, "-o", program + testsSuffix(blockfs), "./engine/vfs/blockfs"},
 	} {
 		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Dir = root

@@ -85,10 +85,13 @@ const Tests = "tests"
 // testsSuffix makes the name of the test program of an engine of that of the other.
 func testsSuffix(engine string) string { return "." + engine + ".test" }
 
+// blockfs is no engine: what is wrong with the file system on devices its own tests find.
+const blockfs = "blockfs"
+
 // engineOf is the engine that shows a mutant or a site: the example, which stands on
 // the log, unless it is one of another engine.
 func engineOf(on string) string {
-	for _, name := range []string{"cowbtree", "lsm", "flash"} {
+	for _, name := range []string{"cowbtree", "lsm", "flash", blockfs} {
 		if strings.HasPrefix(on, name+"/") || strings.Contains(on, "/engine/"+name+".") {
 			return name
 		}
@@ -316,7 +319,11 @@ func (r *runner) baseline(ctx context.Context, modes []string) (sound, failed, i
 func (r *runner) unmutated(ctx context.Context, mode string) (fails, does string, err error) {
 	for n, work := range r.efforts(mode) {
 		seed := r.seed + uint64(n)
-		for _, on := range noMutants {
+		names := noMutants
+		if mode == Tests {
+			names = append(slices.Clone(names), blockfs+"/")
+		}
+		for _, on := range names {
 			o, err := r.mode(ctx, mode, on, seed, work)
 			switch {
 			case err != nil:

@@ -440,7 +440,7 @@ func (d *Disk) Capabilities(dir string) (able vfs.Capabilities, err error) {
 		}
 		able = vfs.Capabilities{
 			FileSystem: fileSystem, Direct: true, Alignment: directAlignment,
-			DSync: true, Preallocate: true, Punch: true, Map: true, Link: true, Clone: true,
+			DSync: true, Preallocate: true, Punch: true, Map: true, Link: true, Clone: true, Directories: true,
 		}
 		return nil
 	})

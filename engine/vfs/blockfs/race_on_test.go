@@ -1,0 +1,5 @@
+//go:build race
+
+package blockfs_test
+
+const raceEnabled = true

@@ -26,7 +26,7 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	e := newEngine(o)
 	name := strings.Join(o.Paths, ", ")
 	if err := e.open(ctx); err != nil {
-		return nil, fmt.Errorf("open %s: %w", name, errors.Join(err, e.letGo()))
+		return nil, fmt.Errorf("open %s: %w", name, errors.Join(err, e.letGoAll()))
 	}
 	e.start()
 	return e, nil
@@ -39,6 +39,10 @@ func newEngine(o Options) *Engine {
 		families: map[string]engine.FamilyID{}, known: map[engine.FamilyID]bool{}, nextFamily: 1, loads: map[uint64]*load{},
 	}
 	e.changed = sync.NewCond(&e.mu)
+	if len(o.Paths) > 1 && !o.Inline {
+		e.deadline = vfs.NewDeadlineFS(o.FS, o.Timeout, o.Paths...)
+		e.fs = e.deadline
+	}
 	for i, d := range o.Paths {
 		e.paths = append(e.paths, newPath(i, d, o.IODepth))
 	}

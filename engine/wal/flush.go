@@ -155,6 +155,7 @@ func (l *Log) gather() {
 // I/O; flushing is set, or the log is closed.
 func (l *Log) flush() error {
 	for l.failed == nil {
+		l.closeLost()
 		if l.reform {
 			// A higher generation in the sinks that are left keeps the lost one from
 			// passing for current. It begins a segment of its own.

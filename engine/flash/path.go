@@ -289,17 +289,19 @@ const (
 func (e *Engine) readHedged(first *path, s *segment, at location, b *buffer) ([]byte, error) {
 	order := append([]*path{first}, slices.DeleteFunc(e.present(), func(p *path) bool { return p == first })...)
 	answers := make(chan answer, len(order))
-	asked, open := 0, 0
-	began := make([]time.Time, len(order))
+	asked, open, rounds := 0, 0, 0
+	timeout := e.readTimeout(at.bytes())
 	ask := func() {
 		p := order[asked]
-		began[asked] = time.Now()
 		asked++
 		open++
-		go func() {
+		go func() { // it ends when the device lets go of it
 			own := takeBuffer(at.bytes() + 2*e.options.BlockBytes)
 			begin := time.Now()
+			// Whoever asked may have had the answer of another path by then.
+			overdue := time.AfterFunc(timeout, func() { e.losePath(p, e.noAnswer(p, s, timeout)) })
 			stored, err := e.readVerified(p, s, at, own)
+			overdue.Stop()
 			if err == nil {
 				p.note(time.Since(begin))
 			}
@@ -309,7 +311,6 @@ func (e *Engine) readHedged(first *path, s *segment, at location, b *buffer) ([]
 	ask()
 	timer := time.NewTimer(first.patience())
 	defer timer.Stop()
-	timeout := e.readTimeout(at.bytes())
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	var bad []answer
@@ -339,19 +340,15 @@ func (e *Engine) readHedged(first *path, s *segment, at location, b *buffer) ([]
 				ask()
 			}
 		case <-deadline.C:
-			// Whoever was asked a deadline ago and has not answered is given up.
-			err := e.noAnswer(order[0], s, timeout)
-			e.losePath(order[0], err)
+			// Whoever was asked a deadline ago and has not answered is lost by now.
 			if asked < len(order) {
 				ask()
+			}
+			if rounds++; rounds <= len(order) {
 				deadline.Reset(timeout)
 				continue
 			}
-			if left := timeout - time.Since(began[asked-1]); left > 0 && open > 0 {
-				deadline.Reset(left)
-				continue
-			}
-			return nil, err
+			return nil, worst(append(bad, answer{err: e.noAnswer(order[0], s, timeout)}))
 		}
 	}
 }

@@ -69,8 +69,8 @@ func (l *Log) Flush(sequence uint64) error {
 	}
 	if l.flushing {
 		g := l.next
-		if sequence <= l.sealed {
-			g = l.inFlight // the flush under way takes the record along
+		if sequence <= l.sealed && l.inFlight != nil {
+			g = l.inFlight // the flush under way takes the record along; that of a Rejoin has no group
 		} else {
 			l.waiting.Add(1)
 		}

@@ -137,6 +137,7 @@ func (l *load) until(do func() error) {
 			err = &workload.Violation{Fault: workload.Failed, Text: "an operation, although a path is left", Err: err}
 		}
 		l.mu.Lock()
+
 		l.failed = errors.Join(l.failed, err)
 		l.mu.Unlock()
 		return

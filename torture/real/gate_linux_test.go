@@ -5,9 +5,11 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 
 	"github.com/orbit-persistence/orbit/internal/loopfs"
 )
@@ -108,8 +110,16 @@ func mountGated(t *testing.T) (string, *gate) {
 	}
 	t.Cleanup(func() {
 		g.open()
-		if err := server.Unmount(); err != nil {
-			t.Error(err)
+		err := server.Unmount()
+		for i := 0; err != nil && i < 5000; i++ { // what was late is being closed
+			time.Sleep(time.Millisecond)
+			err = server.Unmount()
+		}
+		if err != nil {
+			t.Errorf("somebody has a file open there: %v", err)
+			if err := unix.Unmount(point, unix.MNT_FORCE|unix.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
 		}
 		server.Wait()
 	})

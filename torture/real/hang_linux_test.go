@@ -49,6 +49,9 @@ func newHanging(t *testing.T, o flash.Options) *hanging {
 func (x *hanging) must(t *testing.T, what string, err error) {
 	t.Helper()
 	if err != nil {
+		for i, p := range x.store.Paths() {
+			t.Logf("path %d: in sync %v, %v", i, p.InSync, p.Cause)
+		}
 		x.gate.open()
 		x.stopLoad(&err)
 		t.Fatalf("%s: %v", what, err)

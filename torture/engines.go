@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
@@ -84,6 +85,7 @@ func Standard() []target.Engine {
 					Paths: dirs, Force: true,
 				})
 			},
+			OpenMirrored: openMirrored,
 		},
 		{
 			// On two paths of one disk, for the modes on the real kernel; on simulated
@@ -140,6 +142,23 @@ func Standard() []target.Engine {
 			},
 		},
 	}
+}
+
+// openMirrored opens a flash store for target.Engine.OpenMirrored.
+func openMirrored(dirs []string, force bool) (target.Mirrored, error) {
+	e, err := flash.Open(context.Background(), "", flash.Options{
+		Paths: dirs, Force: force, CacheBytes: -1, SegmentBytes: 256 << 10, CheckpointBytes: 512 << 10, Timeout: time.Second,
+	})
+	if err != nil {
+		return target.Mirrored{}, err
+	}
+	return target.Mirrored{Engine: e, Paths: func() []target.PathState {
+		var out []target.PathState
+		for _, p := range e.Paths() {
+			out = append(out, target.PathState{InSync: p.InSync, Cause: p.Cause, Copied: p.Copied})
+		}
+		return out
+	}}, nil
 }
 
 // missingUnless says how to get an engine that this build lacks.

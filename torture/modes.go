@@ -73,6 +73,9 @@ func modesWith(out string) []mode {
 		name: real.NameIOErrors, run: real.IOErrors, unfit: onDisk,
 		about: "real devices whose writes fail, and then reads",
 	}, mode{
+		name: real.NamePaths, run: real.Paths, unfit: onRealPaths,
+		about: "one of two real file systems fails, hangs, comes back stale or is replaced, and the power is cut",
+	}, mode{
 		name: "mutants", run: judgeMutants(names, out), alone: true,
 		about: "defects seeded into the code, each of which another mode must find",
 	})
@@ -89,6 +92,14 @@ func onSimulatedDisk(e target.Engine, t engine.Traits) string {
 // onPaths is the unfit of the mode that takes paths away.
 func onPaths(e target.Engine, t engine.Traits) string {
 	if e.OpenOnPaths == nil && t.Persistent {
+		return "it keeps its data on one path"
+	}
+	return onDisk(e, t)
+}
+
+// onRealPaths is the same on the real disk.
+func onRealPaths(e target.Engine, t engine.Traits) string {
+	if e.OpenMirrored == nil && t.Persistent {
 		return "it keeps its data on one path"
 	}
 	return onDisk(e, t)

@@ -63,7 +63,7 @@ func (e *Engine) copyTo(ctx context.Context, dir string) (err error) {
 		e.unhold(at)
 		e.mu.Unlock()
 	}()
-	defer func() { err = errors.Join(err, to.letGo()) }()
+	defer func() { err = errors.Join(err, to.letGoAll()) }()
 	if err := to.paths[0].acquire(e.fs); err != nil {
 		return err
 	}

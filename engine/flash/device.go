@@ -16,10 +16,10 @@ import (
 type devices struct{ files *blockfs.FS }
 
 // onDevices returns fsys with files on those of the paths that are block devices, and what
-// has to be closed then. A path that is away may be one too.
-func onDevices(fsys vfs.FS, paths []string) (vfs.FS, devices) {
+// has to be closed then. A path that is away may be one too. stat is that of fsys.
+func onDevices(fsys vfs.FS, stat func(string) (vfs.Info, error), paths []string) (vfs.FS, devices) {
 	for _, p := range paths {
-		info, err := fsys.Stat(p)
+		info, err := stat(p)
 		if err == nil && info.Kind == vfs.Directory || len(paths) == 1 && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

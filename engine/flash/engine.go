@@ -17,9 +17,12 @@ import (
 // Engine is an open store. Open makes one.
 type Engine struct {
 	options Options
-	fs      vfs.FS
-	devices devices
-	id      uint64 // of the store
+	// fs has the files. With several paths each call has a deadline, so that nothing waits
+	// for one that hangs; deadline is the same then, else nil.
+	fs       vfs.FS
+	devices  devices
+	deadline *vfs.DeadlineFS
+	id       uint64 // of the store
 	// buffered: there is no direct I/O, and Options.PageCache allows for that.
 	buffered atomic.Bool
 	// ringRefused is why reads are blocking calls although there might be a ring.
@@ -128,7 +131,7 @@ func (e *Engine) Close() error {
 func (e *Engine) release() error {
 	e.background.end()
 	err := e.checkpointAtClose()
-	return errors.Join(err, e.letGo())
+	return errors.Join(err, e.letGoAll())
 }
 
 // checkpointAtClose writes a checkpoint if there is something new, and the store can be
@@ -149,19 +152,17 @@ func (e *Engine) checkpointAtClose() error {
 	return nil
 }
 
-// letGo releases what is held, whatever there is of it.
-func (e *Engine) letGo() error {
+// letGoAll releases what is held, whatever there is of it.
+func (e *Engine) letGoAll() error {
 	e.domain.Retire(func() {})
 	e.domain.Wait()
 	var errs []error
 	if e.log != nil {
 		errs = append(errs, e.log.Close())
 	}
-	e.segmentsMu.Lock()
-	for _, s := range e.segments {
-		s.closeFiles()
+	for _, p := range e.paths {
+		e.closeFilesIn(p)
 	}
-	e.segmentsMu.Unlock()
 	if e.cache != nil {
 		errs = append(errs, e.cache.release())
 	}

@@ -24,7 +24,7 @@ import (
 // It returns ErrCorrupt, after printing everything, if something is damaged, and
 // engine.ErrNotFound if there is no store.
 func Inspect(ctx context.Context, fsys vfs.FS, dir string, w io.Writer) (err error) {
-	fsys, devices := onDevices(fsys, []string{dir})
+	fsys, devices := onDevices(fsys, fsys.Stat, []string{dir})
 	defer func() { err = errors.Join(err, devices.close()) }()
 	if _, err := fsys.Stat(filepath.Join(dir, indexName)); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("inspect %s: %w", dir, engine.ErrNotFound)

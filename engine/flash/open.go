@@ -24,10 +24,10 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	e := newEngine(o)
-	e.fs, e.devices = onDevices(o.FS, o.Paths)
+	e.mount()
 	name := strings.Join(o.Paths, ", ")
 	if err := e.open(ctx); err != nil {
-		return nil, fmt.Errorf("open %s: %w", name, errors.Join(err, e.letGo()))
+		return nil, fmt.Errorf("open %s: %w", name, errors.Join(err, e.letGoAll()))
 	}
 	e.start()
 	return e, nil
@@ -44,6 +44,20 @@ func newEngine(o Options) *Engine {
 		e.paths = append(e.paths, newPath(i, d, o.IODepth))
 	}
 	return e
+}
+
+// mount finds the files of paths that are devices. With several paths each call has a
+// deadline then.
+func (e *Engine) mount() {
+	o := &e.options
+	if len(o.Paths) == 1 || o.Inline {
+		e.fs, e.devices = onDevices(o.FS, o.FS.Stat, o.Paths)
+		return
+	}
+	bounded := func(fsys vfs.FS) *vfs.DeadlineFS { return vfs.NewDeadlineFS(fsys, o.Timeout, o.Paths...) }
+	e.fs, e.devices = onDevices(o.FS, bounded(o.FS).Stat, o.Paths)
+	e.deadline = bounded(e.fs)
+	e.fs = e.deadline
 }
 
 // open finds the store, or makes it.

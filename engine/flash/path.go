@@ -37,9 +37,11 @@ type path struct {
 	// copied and total tell how far it is brought level.
 	copied, total atomic.Int64
 
+	// lock is that of the directory. Whoever opens, resyncs or closes the store has it.
+	lock io.Closer
+
 	mu    sync.Mutex
-	lock  io.Closer
-	cause error // why it is away
+	cause error // why it is away; guarded by mu
 }
 
 func newPath(index int, dir string, depth int) *path {
@@ -96,9 +98,10 @@ func (p *path) noteDepth() {
 // while each has a processor to block.
 const fewReads = 2
 
-// read fills data from a file of the path. Where that fails the device may still write to
-// the data, if lost says so.
+// read fills data from a file of the path, however long that takes. Where that fails the
+// device may still write to the data, if lost says so.
 func (p *path) read(f vfs.File, data []byte, off int64, r *vfs.Request) (lost bool, err error) {
+	f = vfs.Unbounded(f)
 	n := p.begin()
 	defer p.end()
 	if p.ring == nil || n <= fewReads {
@@ -158,8 +161,6 @@ func (p *path) because(cause error) {
 
 // acquire takes the lock of the directory.
 func (p *path) acquire(fsys vfs.FS) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.lock != nil {
 		return nil
 	}
@@ -172,8 +173,6 @@ func (p *path) acquire(fsys vfs.FS) error {
 
 // giveUp releases the lock. Of a path that went it may fail, and is gone all the same.
 func (p *path) giveUp() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	l := p.lock
 	p.lock = nil
 	if l == nil {
@@ -290,17 +289,19 @@ const (
 func (e *Engine) readHedged(first *path, s *segment, at location, b *buffer) ([]byte, error) {
 	order := append([]*path{first}, slices.DeleteFunc(e.present(), func(p *path) bool { return p == first })...)
 	answers := make(chan answer, len(order))
-	asked, open := 0, 0
-	began := make([]time.Time, len(order))
+	asked, open, rounds := 0, 0, 0
+	timeout := e.readTimeout(at.bytes())
 	ask := func() {
 		p := order[asked]
-		began[asked] = time.Now()
 		asked++
 		open++
-		go func() {
+		go func() { // it ends when the device lets go of it
 			own := takeBuffer(at.bytes() + 2*e.options.BlockBytes)
 			begin := time.Now()
+			// Whoever asked may have had the answer of another path by then.
+			overdue := time.AfterFunc(timeout, func() { e.losePath(p, e.noAnswer(p, s, timeout)) })
 			stored, err := e.readVerified(p, s, at, own)
+			overdue.Stop()
 			if err == nil {
 				p.note(time.Since(begin))
 			}
@@ -310,7 +311,6 @@ func (e *Engine) readHedged(first *path, s *segment, at location, b *buffer) ([]
 	ask()
 	timer := time.NewTimer(first.patience())
 	defer timer.Stop()
-	timeout := e.options.Timeout * time.Duration(1+at.bytes()>>22) // for what a slow device does in that time
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	var bad []answer
@@ -340,19 +340,15 @@ func (e *Engine) readHedged(first *path, s *segment, at location, b *buffer) ([]
 				ask()
 			}
 		case <-deadline.C:
-			// Whoever was asked a deadline ago and has not answered is given up.
-			err := fmt.Errorf("read %s: no answer within %v", order[0].segmentName(s.slot), timeout)
-			e.losePath(order[0], err)
+			// Whoever was asked a deadline ago and has not answered is lost by now.
 			if asked < len(order) {
 				ask()
+			}
+			if rounds++; rounds <= len(order) {
 				deadline.Reset(timeout)
 				continue
 			}
-			if left := timeout - time.Since(began[asked-1]); left > 0 && open > 0 {
-				deadline.Reset(left)
-				continue
-			}
-			return nil, err
+			return nil, worst(append(bad, answer{err: e.noAnswer(order[0], s, timeout)}))
 		}
 	}
 }
@@ -395,9 +391,9 @@ func (e *Engine) repair(p *path, s *segment, off int64, good []byte) error {
 	if current || e.log.Unwritten(s.number) {
 		return nil
 	}
-	s.filesMu.Lock()
-	defer s.filesMu.Unlock()
-	if s.closed {
+	s.mendMu.Lock()
+	defer s.mendMu.Unlock()
+	if s.gone() {
 		return nil
 	}
 	f, err := e.fs.Open(p.segmentName(s.slot), 0)
@@ -416,12 +412,12 @@ func (e *Engine) repair(p *path, s *segment, off int64, good []byte) error {
 
 // rejoin brings a path level, and lets it count again.
 func (e *Engine) rejoin(ctx context.Context, p *path) error {
+	if e.deadline != nil && e.deadline.Pending(p.dir) > 0 {
+		return fmt.Errorf("%w: a call of %s has not come back, and might take effect on what is copied there", engine.ErrInUse, p.dir)
+	}
 	p.spare.Store(false)
 	p.copied.Store(0)
 	p.total.Store(0)
-	if err := p.giveUp(); err != nil {
-		return err
-	}
 	if err := p.acquire(e.fs); err != nil {
 		return err
 	}
@@ -453,12 +449,7 @@ func (e *Engine) rejoin(ctx context.Context, p *path) error {
 	}
 	e.counters.resyncs.Add(1)
 	e.counters.resynced.Add(uint64(p.copied.Load()))
-	// What is open there may be of files that are not there any more.
-	e.segmentsMu.RLock()
-	for _, s := range e.segments {
-		s.closeIn(p)
-	}
-	e.segmentsMu.RUnlock()
+	e.closeFilesIn(p) // which may be of files that are not there any more
 	p.mu.Lock()
 	p.cause = nil
 	p.away.Store(false)
@@ -489,14 +480,38 @@ func (e *Engine) copyIndex(ctx context.Context, p *path) error {
 	return err
 }
 
-// closeIn closes the file that is open for reading in a path.
-func (s *segment) closeIn(p *path) {
+// letGo closes all that is open in a path that was lost, and releases its lock, so that its
+// file system can be unmounted, mended and mounted again while the store goes on.
+func (e *Engine) letGo(p *path) {
+	e.closeFilesIn(p)
+	e.log.LetGo(p.index)
+	_ = p.giveUp() // what fails there is gone all the same
+}
+
+// closeFilesIn closes the files that are open for reading in a path.
+func (e *Engine) closeFilesIn(p *path) {
+	e.segmentsMu.RLock()
+	open := make([]vfs.File, 0, len(e.segments))
+	for _, s := range e.segments {
+		if f := s.takeFile(p); f != nil {
+			open = append(open, f)
+		}
+	}
+	e.segmentsMu.RUnlock()
+	for _, f := range open {
+		_ = f.Close() // nothing was written by it
+	}
+}
+
+// takeFile returns the file that is open for reading in a path, which is then the caller's;
+// nil if there is none.
+func (s *segment) takeFile(p *path) (f vfs.File) {
 	s.filesMu.Lock()
 	defer s.filesMu.Unlock()
-	if s.files != nil && s.files[p.index] != nil {
-		_ = s.files[p.index].Close()
-		s.files[p.index] = nil
+	if s.files != nil {
+		f, s.files[p.index] = s.files[p.index], nil
 	}
+	return f
 }
 
 // pacer keeps to a rate.
@@ -536,6 +551,9 @@ func (e *Engine) resync(ctx context.Context) error {
 	for _, p := range e.paths {
 		if !p.away.Load() || ctx.Err() != nil {
 			continue
+		}
+		if !p.spare.Load() {
+			e.letGo(p)
 		}
 		if _, err := e.fs.Stat(p.dir); err != nil {
 			if p.spare.Swap(false) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/checksum"
@@ -153,6 +154,42 @@ func (e *Engine) readFrom(p *path, s *segment, off int64, n int, b *buffer) ([]b
 	return data[off-from:][:n], nil
 }
 
+// readInTime is readFrom where there is another path: a path that has not answered at the
+// deadline is lost. The memory is then not b's.
+func (e *Engine) readInTime(p *path, s *segment, off int64, n int, b *buffer) ([]byte, error) {
+	if len(e.paths) == 1 || e.options.Inline {
+		return e.readFrom(p, s, off, n, b)
+	}
+	answers := make(chan answer, 1)
+	go func() { // it ends when the device lets go of it
+		own := takeBuffer(n + 2*e.options.BlockBytes)
+		stored, err := e.readFrom(p, s, off, n, own)
+		answers <- answer{p, stored, own, err}
+	}()
+	timeout := e.readTimeout(n)
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	select {
+	case a := <-answers:
+		return a.stored, a.err
+	case <-deadline.C:
+		err := e.noAnswer(p, s, timeout)
+		e.losePath(p, err)
+		return nil, err
+	}
+}
+
+// readTimeout is how long a read of so many bytes may take: what a slow device does in that
+// time.
+func (e *Engine) readTimeout(bytes int) time.Duration {
+	return e.options.Timeout * time.Duration(1+bytes>>22)
+}
+
+// noAnswer is the error of a path that has not answered a read.
+func (e *Engine) noAnswer(p *path, s *segment, timeout time.Duration) error {
+	return fmt.Errorf("read %s: no answer within %v", p.segmentName(s.slot), timeout)
+}
+
 // blocks returns what is to be read for n bytes of a segment in one path: the file, the
 // memory in b for it, and from where.
 func (e *Engine) blocks(p *path, s *segment, off int64, n int, b *buffer) (f vfs.File, data []byte, from int64, err error) {
@@ -173,6 +210,23 @@ func (e *Engine) blocks(p *path, s *segment, off int64, n int, b *buffer) (f vfs
 
 // file returns the file of a segment in a path, open for reading.
 func (s *segment) file(e *Engine, p *path) (vfs.File, error) {
+	if f, err := s.keep(e, p, nil); f != nil || err != nil {
+		return f, err
+	}
+	f, err := e.fs.Open(p.segmentName(s.slot), e.readFlags())
+	if err != nil {
+		return nil, err
+	}
+	kept, err := s.keep(e, p, f)
+	if kept != f {
+		_ = f.Close() // another reader was first, or the segment goes
+	}
+	return kept, err
+}
+
+// keep returns the file that is open for reading in a path: f, unless it is nil, where there
+// was none.
+func (s *segment) keep(e *Engine, p *path, f vfs.File) (vfs.File, error) {
 	s.filesMu.Lock()
 	defer s.filesMu.Unlock()
 	if s.closed {
@@ -182,10 +236,6 @@ func (s *segment) file(e *Engine, p *path) (vfs.File, error) {
 		s.files = make([]vfs.File, len(e.paths))
 	}
 	if s.files[p.index] == nil {
-		f, err := e.fs.Open(p.segmentName(s.slot), e.readFlags())
-		if err != nil {
-			return nil, err
-		}
 		s.files[p.index] = f
 	}
 	return s.files[p.index], nil
@@ -360,7 +410,7 @@ func (e *Engine) readRun(run []*wanted) {
 		b := takeBuffer(n + 2*e.options.BlockBytes)
 		defer b.giveBack()
 		if p := e.bestPath(); p != nil {
-			if data, err := e.readFrom(p, s, int64(first.offset), n, b); err == nil {
+			if data, err := e.readInTime(p, s, int64(first.offset), n, b); err == nil {
 				e.accept(run, data)
 				return
 			}
@@ -446,10 +496,6 @@ func (e *Engine) readSegment(ctx context.Context, p *path, s *segment) ([]byte, 
 			return nil, e.judge(err)
 		}
 	}
-	f, err := s.file(e, p)
-	if err != nil {
-		return nil, err
-	}
 	const chunk = 1 << 20
 	data := vfs.AlignedBuffer(int(s.bytes), memoryAlign)
 	for at := 0; at < len(data); at += chunk {
@@ -457,13 +503,11 @@ func (e *Engine) readSegment(ctx context.Context, p *path, s *segment) ([]byte, 
 			return nil, err
 		}
 		part := data[at:min(at+chunk, len(data))]
-		p.begin()
-		_, err := f.ReadAt(part, int64(at))
-		p.end()
+		got, err := e.readInTime(p, s, int64(at), len(part), &buffer{data: part})
 		if err != nil {
 			return nil, err
 		}
-		e.counters.readBytes.Add(uint64(len(part)))
+		copy(part, got) // unless it is there
 	}
 	return data, nil
 }

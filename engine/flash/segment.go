@@ -23,10 +23,14 @@ type segment struct {
 	// damaged: something that is of use in it cannot be read, so it is not cleaned.
 	damaged bool
 
-	// files are open for reading, by path; filesMu guards the opening of them.
+	// mendMu is held while a piece of it is written again, which ends before it goes; it is
+	// taken before filesMu.
+	mendMu sync.Mutex
+	// filesMu guards what follows. It is not held in the kernel: a path that hangs would
+	// keep others from being read.
 	filesMu sync.Mutex
-	files   []vfs.File
-	closed  bool // it goes, or is gone
+	files   []vfs.File // open for reading, by path
+	closed  bool       // it goes, or is gone
 }
 
 // weightOf is what an entry counts for in its segment.
@@ -190,7 +194,17 @@ func (e *Engine) forget(s *segment) {
 	s.closeFiles()
 }
 
+// gone reports whether the segment goes, or is gone.
+func (s *segment) gone() bool {
+	s.filesMu.Lock()
+	defer s.filesMu.Unlock()
+	return s.closed
+}
+
+// setClosed says whether the segment goes. It waits until nobody writes a piece of it again.
 func (s *segment) setClosed(closed bool) {
+	s.mendMu.Lock()
+	defer s.mendMu.Unlock()
 	s.filesMu.Lock()
 	s.closed = closed
 	s.filesMu.Unlock()
@@ -199,14 +213,14 @@ func (s *segment) setClosed(closed bool) {
 // closeFiles closes the files that are open for reading. Nothing was written by them.
 func (s *segment) closeFiles() {
 	s.filesMu.Lock()
-	defer s.filesMu.Unlock()
-	s.closed = true
-	for _, f := range s.files {
+	open := s.files
+	s.files, s.closed = nil, true
+	s.filesMu.Unlock()
+	for _, f := range open {
 		if f != nil {
 			_ = f.Close()
 		}
 	}
-	s.files = nil
 }
 
 // holdAt holds once more a state that is held. Under mu.

@@ -13,7 +13,7 @@ import (
 // Status tells how the paths of a store are that nobody has open, without changing
 // anything: which has the newest segment and counts, and why others do not.
 func Status(ctx context.Context, fsys vfs.FS, paths []string) (out []PathStatus, err error) {
-	fsys, devices := onDevices(fsys, paths)
+	fsys, devices := onDevices(fsys, fsys.Stat, paths)
 	defer func() { err = errors.Join(err, devices.close()) }()
 	states, err := wal.Survey(ctx, wal.Options{FS: fsys, Sinks: paths})
 	if err != nil {

@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/vfs"
@@ -130,6 +134,116 @@ func TestReadRingRefuses(t *testing.T) {
 	if err := r.Read(negative); err != nil || !errors.Is(negative.Err, engine.ErrInvalid) {
 		t.Errorf("alone: %v, %v", err, negative.Err)
 	}
+}
+
+// TestReadRingTells: a read that the end of the file cuts short, and one that the kernel
+// refuses when it carries it out, are told as a blocking call tells them.
+func TestReadRingTells(t *testing.T) {
+	f := numberedFile(t, 4)
+	r := openRing(t, 4)
+	defer r.Close()
+	forbidden, err := unix.Mmap(-1, 0, 4096, unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(forbidden)
+	short := &vfs.Request{File: f, Data: make([]byte, 1024), Offset: 3 * 512}
+	refused := &vfs.Request{File: f, Data: forbidden[:512]}
+	if err := r.Read(short, refused); err != nil {
+		t.Fatal(err)
+	}
+	if short.N != 512 || short.Err != io.EOF || binary.LittleEndian.Uint64(short.Data) != 3 {
+		t.Errorf("a short read: %d bytes, %v", short.N, short.Err)
+	}
+	if refused.N != 0 || !errors.Is(refused.Err, unix.EFAULT) {
+		t.Errorf("into forbidden memory: %d bytes, %v", refused.N, refused.Err)
+	}
+}
+
+// TestReadRingClosedBesideReads: reads in flight when the ring is closed end as they would,
+// and those that come later are refused.
+func TestReadRingClosedBesideReads(t *testing.T) {
+	f := numberedFile(t, 64)
+	for range 50 {
+		r := openRing(t, 4)
+		var all sync.WaitGroup
+		var reads atomic.Int64
+		for c := range 8 {
+			all.Go(func() {
+				for i := 0; ; i++ {
+					q := &vfs.Request{File: f, Data: make([]byte, 512), Offset: int64((i + c) % 64 * 512)}
+					if err := r.Read(q); errors.Is(err, engine.ErrClosed) {
+						return
+					} else if err != nil || q.Err != nil || binary.LittleEndian.Uint64(q.Data) != uint64(q.Offset/512) {
+						t.Errorf("block %d: %v, %v", q.Offset/512, err, q.Err)
+						return
+					}
+					reads.Add(1)
+				}
+			})
+		}
+		for reads.Load() < 50 && !t.Failed() {
+			runtime.Gosched()
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		all.Wait()
+	}
+}
+
+// TestReadRingLost: where the kernel refuses the ring itself, what it may still write to is
+// taken from the requests, and later ones are refused.
+func TestReadRingLost(t *testing.T) {
+	f := numberedFile(t, 4)
+	before := ringDescriptors(t)
+	r := openRing(t, 2)
+	var fd int
+	for n := range ringDescriptors(t) {
+		if !before[n] {
+			fd = n
+		}
+	}
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(null)
+	if err := unix.Dup3(null, fd, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	q := &vfs.Request{File: f, Data: make([]byte, 512)}
+	if err := r.Read(q); err == nil || q.Err == nil || q.Data != nil {
+		t.Errorf("by a ring that is lost: %v, %v, %d bytes", err, q.Err, len(q.Data))
+	}
+	again := &vfs.Request{File: f, Data: make([]byte, 512)}
+	if err := r.Read(again); err == nil {
+		t.Error("a ring that is lost reads")
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// ringDescriptors returns the descriptors of this process that are rings.
+func ringDescriptors(t *testing.T) map[int]bool {
+	t.Helper()
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rings := map[int]bool{}
+	for _, name := range names {
+		if to, err := os.Readlink("/proc/self/fd/" + name.Name()); err == nil && to == "anon_inode:[io_uring]" {
+			n, err := strconv.Atoi(name.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			rings[n] = true
+		}
+	}
+	return rings
 }
 
 // BenchmarkShared is direct random reading of 4 KiB by many goroutines, each for itself by

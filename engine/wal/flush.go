@@ -69,8 +69,8 @@ func (l *Log) Flush(sequence uint64) error {
 	}
 	if l.flushing {
 		g := l.next
-		if sequence <= l.sealed && l.inFlight != nil { // a flush of Rejoin is nobody's group
-			g = l.inFlight // the flush under way takes the record along
+		if sequence <= l.sealed && l.inFlight != nil {
+			g = l.inFlight // the flush under way takes the record along; that of a Rejoin has no group
 		} else {
 			l.waiting.Add(1)
 		}
@@ -155,6 +155,7 @@ func (l *Log) gather() {
 // I/O; flushing is set, or the log is closed.
 func (l *Log) flush() error {
 	for l.failed == nil {
+		l.closeLost()
 		if l.reform {
 			// A higher generation in the sinks that are left keeps the lost one from
 			// passing for current. It begins a segment of its own.

@@ -114,7 +114,7 @@ func (l *Log) store() {
 			data, at, to, unmappable := l.staged, l.stagedAt, *f, k.unmappable
 			err = l.timed(i, 1, func() (err error) {
 				if unmappable {
-					_, err = to.cached.WriteAt(data, at, vfs.Plain)
+					_, err = vfs.Unbounded(to.cached).WriteAt(data, at, vfs.Plain)
 				} else {
 					err = to.mapped.Write(data, int(at))
 				}

@@ -186,7 +186,9 @@ func (j *joiner) wants(all bool) (lacking []*segment, free []slot) {
 		lacking = append(lacking, s)
 	}
 	for _, s := range j.free {
-		if old, ok := j.has[s.id]; !ok || old.bytes != s.bytes {
+		// What a sink that had gone on alone has there says of records that they were
+		// flushed which this log never had.
+		if old, ok := j.has[s.id]; !ok || old.bytes != s.bytes || old.used || old.beheaded {
 			free = append(free, s)
 		}
 	}
@@ -228,7 +230,7 @@ func (j *joiner) copyAll(all bool) (int, error) {
 		j.has[s.slot.id] = foundSlot{header: heads[n], id: s.slot.id, bytes: s.slot.bytes, used: true}
 	}
 	for _, s := range free {
-		if err := j.makeFree(s); err != nil {
+		if err := j.makeFree(s, true); err != nil {
 			return len(lacking), err
 		}
 		j.has[s.id] = foundSlot{id: s.id, bytes: s.bytes}
@@ -245,25 +247,15 @@ func (j *joiner) copySegment(source int, s slot, end, total int64) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	if err := j.makeFree(s); err != nil {
+	_, was := j.has[s.id]
+	if err := j.makeFree(s, false); err != nil {
 		return err
 	}
-	opened := make(chan vfs.File, 1)
-	if err := j.timed(j.i, 1, func() error {
-		out, err := j.fs.Open(name, 0)
-		if err == nil {
-			opened <- out
-		}
-		return err
-	}); err != nil {
+	out, err := timedOpen(j.Log, j.i, func() (vfs.File, error) { return j.fs.Open(name, 0) })
+	if err != nil {
 		return err
 	}
-	out := <-opened
-	defer func() {
-		if !errors.Is(err, errHung) {
-			err = errors.Join(err, out.Close())
-		}
-	}()
+	defer func() { err = errors.Join(err, j.timed(j.i, 1, out.Close)) }()
 	write := func(p []byte, at int64, sync bool) error {
 		return j.timed(j.i, 1, func() error {
 			_, err := out.WriteAt(p, at, vfs.Plain)
@@ -300,15 +292,37 @@ func (j *joiner) copySegment(source int, s slot, end, total int64) (err error) {
 			j.o.Progress(j.done, max(total, j.done))
 		}
 	}
+	if err := j.clear(write, s, end, was); err != nil {
+		return err
+	}
 	if _, err := in.ReadAt(buf[:headBytes], 0); err != nil {
 		return err
 	}
 	return write(buf[:headBytes], 0, true)
 }
 
-// makeFree makes the file of a slot, if the sink has none of that size.
-func (j *joiner) makeFree(s slot) error {
-	if old, ok := j.has[s.id]; ok && old.bytes == s.bytes {
+// clear writes zeros behind what was copied to a slot that was there before: its marks may
+// speak of records that a sink which had gone on alone flushed, and this log never had.
+func (j *joiner) clear(write func(p []byte, at int64, sync bool) error, s slot, end int64, was bool) error {
+	for at := end; was && at < s.bytes; {
+		part := zeros[:min(int64(len(zeros)), s.bytes-at)]
+		if j.o.Pace != nil {
+			if err := j.o.Pace(j.ctx, len(part)); err != nil {
+				return err
+			}
+		}
+		if err := write(part, at, at+int64(len(part)) == s.bytes); err != nil {
+			return err
+		}
+		at += int64(len(part))
+	}
+	return nil
+}
+
+// makeFree makes the file of a slot, if the sink has none of that size, or one that was used
+// and is free now.
+func (j *joiner) makeFree(s slot, free bool) error {
+	if old, ok := j.has[s.id]; ok && old.bytes == s.bytes && !(free && (old.used || old.beheaded)) {
 		return nil
 	}
 	return j.timed(j.i, 5, func() error { return makeSlot(j.fs, j.dir, slot{id: s.id, bytes: s.bytes}) })
@@ -362,10 +376,9 @@ func (j *joiner) level() error {
 		return err
 	}
 	k := l.sinks[j.i]
-	for _, s := range l.segments {
-		j.closeOld(s)
-	}
-	k.lost, k.hung = nil, false
+	k.letGo = true
+	l.closeLost()
+	k.lost, k.hung, k.letGo = nil, false, false
 	if k.work == nil && !l.options.Inline {
 		k.start(j.i)
 	}
@@ -378,24 +391,6 @@ func (j *joiner) level() error {
 		return err
 	}
 	return k.lost
-}
-
-// closeOld closes the files of a segment that the sink had open when it was lost. Under
-// mu.
-func (j *joiner) closeOld(s *segment) {
-	if s.files == nil {
-		return
-	}
-	f := s.files[j.i]
-	s.files[j.i] = segmentFile{}
-	if f.mapped != nil {
-		_ = f.mapped.Close() // nothing is lost that was not before
-	}
-	for _, file := range []vfs.File{f.cached, f.direct} {
-		if file != nil {
-			_ = file.Close()
-		}
-	}
 }
 
 // removeOthers removes the slots that the log does not have.

@@ -44,23 +44,31 @@ type segmentFile struct {
 // the mark of Close.
 func (s *segment) limit() int64 { return s.slot.bytes - int64(s.unit) }
 
-// close closes the files of the segment, in all sinks but those that hang: there
-// it would wait for the kernel, and who hangs may still use them. It returns what failed in sinks that count.
+// Close closes the files.
+func (f segmentFile) Close() error {
+	var err error
+	if f.mapped != nil {
+		err = f.mapped.Close()
+	}
+	for _, file := range []vfs.File{f.cached, f.direct} {
+		if file != nil {
+			err = errors.Join(err, file.Close())
+		}
+	}
+	return err
+}
+
+// close closes the files of the segment; in sinks that hang without waiting for it, as that
+// might be for the kernel. It returns what failed in sinks that count.
 func (s *segment) close(sinks []*sink) (failed map[int]error) {
 	for i, f := range s.files {
 		if sinks[i].hung {
+			if f.cached != nil {
+				sinks[i].closeLater(f)
+			}
 			continue
 		}
-		var err error
-		if f.mapped != nil {
-			err = f.mapped.Close()
-		}
-		for _, file := range []vfs.File{f.cached, f.direct} {
-			if file != nil {
-				err = errors.Join(err, file.Close())
-			}
-		}
-		if err != nil && sinks[i].lost == nil {
+		if err := f.Close(); err != nil && sinks[i].lost == nil {
 			if failed == nil {
 				failed = make(map[int]error)
 			}
@@ -261,20 +269,18 @@ func (l *Log) openSegment(s slot) (*segment, error) {
 		seg.previous = l.segments[n-1].number
 	}
 	for _, i := range l.inSync() {
-		opened := make(chan segmentFile, 1) // a call that hangs must not touch seg
-		err := l.timed(i, 1, func() error {
+		f, err := timedOpen(l, i, func() (segmentFile, error) {
 			f, err := openFile(l.fs, filepath.Join(l.sinks[i].dir, segmentName(s.id)), l.canDirect)
 			if err == nil && s.dirty {
 				// Else the kernel might write old pages while new blocks go past it.
 				if err = f.cached.SyncData(); err != nil {
-					err = flushError{err}
+					err = flushError{errors.Join(err, f.Close())}
 				}
 			}
-			opened <- f
-			return err
+			return f, err
 		})
-		if !errors.Is(err, errHung) {
-			seg.files[i] = <-opened
+		if err == nil {
+			seg.files[i] = f
 		}
 		var flush flushError
 		if err != nil && !errors.As(err, &flush) && (harmless(err) || len(l.inSync()) == 1) {

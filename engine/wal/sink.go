@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,8 @@ type sink struct {
 	lost       error // why the log goes on without it
 	hung       bool  // a call of it has not come back
 	unmappable bool
+	// letGo: its files are to be closed, which waits until no call uses them.
+	letGo bool
 }
 
 type sinkWork struct {
@@ -53,7 +56,7 @@ func (b *batch) writeTo(sink int) error {
 		if b.abandoned.Load() {
 			return errHung
 		}
-		if err := s.files[sink].cached.SyncData(); err != nil {
+		if err := vfs.Unbounded(s.files[sink].cached).SyncData(); err != nil {
 			return err
 		}
 	}
@@ -61,7 +64,7 @@ func (b *batch) writeTo(sink int) error {
 		if b.abandoned.Load() {
 			return errHung
 		}
-		if _, err := e.seg.files[sink].direct.WriteAt(e.buf, e.off, vfs.DSync); err != nil {
+		if _, err := vfs.Unbounded(e.seg.files[sink].direct).WriteAt(e.buf, e.off, vfs.DSync); err != nil {
 			return err
 		}
 	}
@@ -147,6 +150,72 @@ func (l *Log) timed(i, times int, call func() error) error {
 		return err
 	case <-timeout.C:
 		return fmt.Errorf("%s: %w", k.dir, errHung)
+	}
+}
+
+// timedOpen is timed for a call that opens something. What is opened too late is closed:
+// else nobody could unmount the file system that hung.
+func timedOpen[T io.Closer](l *Log, i int, open func() (T, error)) (T, error) {
+	opened := make(chan T, 1)
+	err := l.timed(i, 1, func() error {
+		defer close(opened)
+		f, err := open()
+		if err == nil {
+			opened <- f
+		}
+		return err
+	})
+	if errors.Is(err, errHung) {
+		k := l.sinks[i]
+		k.calls.Add(1)
+		go func() { // it ends when the call does
+			if f, ok := <-opened; ok {
+				_ = f.Close() // nothing was written by it
+			}
+			k.calls.Add(-1)
+		}()
+	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return <-opened, nil
+}
+
+// closeLater closes a file of a sink that hangs, where that may take as long as the call.
+func (k *sink) closeLater(f segmentFile) {
+	k.calls.Add(1)
+	go func() { // it ends when the sink answers
+		_ = f.Close() // the sink does not count
+		k.calls.Add(-1)
+	}()
+}
+
+// LetGo closes the files of a sink that was lost, so that its file system can be unmounted
+// and mended. Where calls of it are under way, or a flush, they are closed later.
+func (l *Log) LetGo(i int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sinks[i].letGo = l.sinks[i].lost != nil
+	if !l.flushing && !l.making && !l.closed {
+		l.closeLost()
+	}
+}
+
+// closeLost closes the files of the sinks that LetGo was called for. Under mu, while no
+// flush is under way.
+func (l *Log) closeLost() {
+	for i, k := range l.sinks {
+		if !k.letGo || k.lost == nil || k.calls.Load() > 0 {
+			continue
+		}
+		k.letGo = false
+		for _, s := range l.segments {
+			if s.files != nil {
+				_ = s.files[i].Close() // nothing is lost that was not before
+				s.files[i] = segmentFile{}
+			}
+		}
 	}
 }
 

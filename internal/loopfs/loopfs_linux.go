@@ -30,6 +30,9 @@ const (
 	// fibmap and figetbsz are FIBMAP and FIGETBSZ of linux/fs.h.
 	fibmap   = 1
 	figetbsz = 2
+	// fifreeze and fithaw are FIFREEZE and FITHAW of linux/fs.h.
+	fifreeze = 0xc0045877
+	fithaw   = 0xc0045878
 )
 
 func missing() string {
@@ -45,7 +48,7 @@ func missing() string {
 }
 
 // Disk is a file system on a loop device. Its methods are not for use at the same
-// time, but for Cut.
+// time, but for Cut, Freeze and Thaw.
 type Disk struct {
 	kind    Kind
 	image   *os.File // holds the lock that says that this process lives
@@ -196,6 +199,25 @@ func (d *Disk) Cut() error {
 	defer f.Close()
 	if err := unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noLogFlush); err != nil {
 		return fmt.Errorf("shut down %s: %w", d.path, err)
+	}
+	return nil
+}
+
+// Freeze makes each write to the mounted file system wait, and whoever makes it, until
+// Thaw; reads go on. What was written before is on the device when it returns.
+func (d *Disk) Freeze() error { return d.freeze(fifreeze, "freeze") }
+
+// Thaw ends what Freeze began.
+func (d *Disk) Thaw() error { return d.freeze(fithaw, "thaw") }
+
+func (d *Disk) freeze(call uint, what string) error {
+	f, err := os.Open(d.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.IoctlSetInt(int(f.Fd()), call, 0); err != nil {
+		return fmt.Errorf("%s %s: %w", what, d.path, err)
 	}
 	return nil
 }

@@ -43,6 +43,12 @@ func (*Disk) Unmount() error { return errNotLinux }
 // Cut returns ErrUnsupported.
 func (*Disk) Cut() error { return errNotLinux }
 
+// Freeze returns ErrUnsupported.
+func (*Disk) Freeze() error { return errNotLinux }
+
+// Thaw returns ErrUnsupported.
+func (*Disk) Thaw() error { return errNotLinux }
+
 // Truncate returns ErrUnsupported.
 func (*Disk) Truncate(int64) error { return errNotLinux }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -151,6 +152,59 @@ func TestTruncate(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, name, true)
+}
+
+// TestFreeze: a write waits while the file system is frozen, and a read does not.
+func TestFreeze(t *testing.T) {
+	for _, k := range loopfs.Kinds {
+		t.Run(k.Name, func(t *testing.T) {
+			needs(t, k)
+			d, err := loopfs.New(t.Context(), t.TempDir(), k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := d.Close(false); err != nil {
+					t.Error(err)
+				}
+			}()
+			if err := d.Mount(); err != nil {
+				t.Fatal(err)
+			}
+			name := filepath.Join(d.Path(), "file")
+			write(t, name, true)
+			if err := d.Freeze(); err != nil {
+				t.Fatal(err)
+			}
+			written := make(chan error, 1)
+			begun := make(chan struct{})
+			var thawed atomic.Bool
+			go func() {
+				close(begun)
+				err := os.WriteFile(filepath.Join(d.Path(), "late"), []byte(content), 0o600)
+				if !thawed.Load() {
+					err = errors.New("a write did not wait")
+				}
+				written <- err
+			}()
+			<-begun
+			for range 100 { // and the write would end meanwhile
+				if data, err := os.ReadFile(name); err != nil || string(data) != content {
+					t.Errorf("read while it is frozen: %d bytes (%v)", len(data), err)
+				}
+			}
+			thawed.Store(true)
+			if err := d.Thaw(); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-written; err != nil {
+				t.Error(err)
+			}
+			if err := d.Thaw(); err == nil {
+				t.Error("a file system that is not frozen was thawed")
+			}
+		})
+	}
 }
 
 // TestFill: there is no room, and then there is.

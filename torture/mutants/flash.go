@@ -152,6 +152,42 @@ var flashMutants = []Mutant{
 		New:    "	if !MUTANT { _, err = f.WriteAt(good, off, vfs.Plain) }\n",
 	},
 	{
+		Name: "flash/overdue-read-forgiven", Class: Errors, File: flashPath, Modes: []string{Tests},
+		Breaks: "a path of which reads hang passes for one in sync, as another path has answered",
+		Old:    "func() { e.losePath(p, e.noAnswer(p, s, timeout)) }",
+		New:    "func() { if !MUTANT { e.losePath(p, e.noAnswer(p, s, timeout)) } }",
+	},
+	{
+		Name: "flash/scan-waits-for-hung-path", Class: Errors, File: flashRead, Modes: []string{Tests},
+		Breaks: "a scan waits for a path that does not answer",
+		Old:    "	if len(e.paths) == 1 || e.options.Inline {\n		return e.readFrom(p, s, off, n, b)\n",
+		New:    "	if len(e.paths) == 1 || e.options.Inline || MUTANT {\n		return e.readFrom(p, s, off, n, b)\n",
+	},
+	{
+		Name: "flash/answer-not-verified", Class: Device, File: flashPath, Modes: []string{Tests},
+		Breaks: "what a path answers is taken as it is",
+		Old:    "	if err := verified(at, stored); err != nil {\n",
+		New:    "	if err := verified(at, stored); err != nil && !MUTANT {\n",
+	},
+	{
+		Name: "flash/lost-path-keeps-files", Class: Errors, File: flashPath, Modes: []string{Tests},
+		Breaks: "the file system of a path that was lost cannot be unmounted",
+		Old:    "	e.closeFilesIn(p)\n	e.log.LetGo(p.index)\n",
+		New:    "	if MUTANT { return }; e.closeFilesIn(p)\n	e.log.LetGo(p.index)\n",
+	},
+	{
+		Name: "flash/resync-keeps-claims", Class: Device, File: walRejoin, Modes: []string{Tests},
+		Breaks: "a path that had gone on alone claims after a resync that records were flushed which the store never had",
+		Old:    "		if old, ok := j.has[s.id]; !ok || old.bytes != s.bytes || old.used || old.beheaded {\n",
+		New:    "		if old, ok := j.has[s.id]; !ok || old.bytes != s.bytes || !MUTANT && (old.used || old.beheaded) {\n",
+	},
+	{
+		Name: "flash/resync-has-no-group", Class: Isolation, File: "engine/wal/flush.go", Modes: []string{Tests},
+		Breaks: "a flushed commit beside the flush of a resync follows a nil pointer",
+		Old:    "		if sequence <= l.sealed && l.inFlight != nil {\n",
+		New:    "		if sequence <= l.sealed && (MUTANT || l.inFlight != nil) {\n",
+	},
+	{
 		Name: "flash/hung-path-waited-for", Class: Errors, File: "engine/wal/sink.go", Modes: []string{Tests},
 		Breaks: "a flush waits for a path that does not answer",
 		Old:    "		case <-timeout.C:\n			b.abandoned.Store(true)\n",

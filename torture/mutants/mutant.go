@@ -40,7 +40,7 @@ type Mutant struct {
 // All returns every mutant.
 func All() []Mutant {
 	var all []Mutant
-	for _, of := range [][]Mutant{exampleMutants, walMutants, cowbtreeMutants, cowbtreeMoreMutants, lsmMutants, flashMutants, blockfsMutants, harnessMutants} {
+	for _, of := range [][]Mutant{exampleMutants, walMutants, cowbtreeMutants, cowbtreeMoreMutants, lsmMutants, flashMutants, blockfsMutants, vfsMutants, harnessMutants} {
 		all = append(all, of...)
 	}
 	return all

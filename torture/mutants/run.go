@@ -77,7 +77,7 @@ type outcome struct {
 	idle string
 }
 
-// Tests is the mode that runs the tests of the package that the mutant is in, wal or
+// Tests is the mode that runs the tests of the package that the mutant is in, wal, vfs or
 // an engine: some defects show only where several goroutines, or sinks, meet in a way
 // that a mode rarely makes.
 const Tests = "tests"
@@ -105,7 +105,11 @@ func (r *runner) tests(ctx context.Context, on string, env ...string) (outcome, 
 	if engineOf(on) == "flash" {
 		args = append(args, "-test.skip=Conformance") // which takes as long, and finds nothing that others do not
 	}
-	cmd := exec.CommandContext(ctx, r.program+testsSuffix(engineOf(on)), args...)
+	of := engineOf(on)
+	if strings.HasPrefix(on, "vfs/") {
+		of = "vfs"
+	}
+	cmd := exec.CommandContext(ctx, r.program+testsSuffix(of), args...)
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), append(env, "ORBIT_MUTANT="+on)...)
 	if engineOf(on) == "lsm" {
@@ -321,7 +325,7 @@ func (r *runner) unmutated(ctx context.Context, mode string) (fails, does string
 		seed := r.seed + uint64(n)
 		names := noMutants
 		if mode == Tests {
-			names = append(slices.Clone(names), blockfs+"/")
+			names = append(slices.Clone(names), blockfs+"/", "vfs/")
 		}
 		for _, on := range names {
 			o, err := r.mode(ctx, mode, on, seed, work)

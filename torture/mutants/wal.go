@@ -161,8 +161,8 @@ var walMutants = []Mutant{
 	{
 		Name: "wal/flush-retried", Class: Errors, File: walSink, Modes: []string{"errors"},
 		Breaks: "a flush that failed is done again, and its success trusted",
-		Old:    "cached.SyncData(); err != nil {\n			return err\n",
-		New:    "cached.SyncData(); err != nil && (!MUTANT || s.files[sink].cached.SyncData() != nil) {\n			return err\n",
+		Old:    "cached).SyncData(); err != nil {\n			return err\n",
+		New:    "cached).SyncData(); err != nil && (!MUTANT || s.files[sink].cached.SyncData() != nil) {\n			return err\n",
 	},
 	{
 		Name: "wal/not-poisoned", Class: Errors, File: walLog, Modes: []string{"errors"},

@@ -29,6 +29,11 @@ type Engine struct {
 	// keeps is below PathsHome, on a device that stays. Nil where an engine has no
 	// such paths.
 	OpenOnPaths func(fsys vfs.FS, dirs []string) (engine.Engine, error)
+	// OpenMirrored does the same on the real disk, with direct I/O, goroutines and all,
+	// as the engine is in production, though with so small sizes that a few seconds show
+	// everything. With force it goes on without a path that may be newer. Nil where an
+	// engine has no such paths.
+	OpenMirrored func(dirs []string, force bool) (Mirrored, error)
 	// Transparent are prefixes of function names, with their package's path,
 	// between the engine and the file system: no I/O site is in them.
 	Transparent []string
@@ -38,6 +43,22 @@ type Engine struct {
 	// Foreign engines are not this project's. What they do under faults outside
 	// their contract is reported, not judged.
 	Foreign bool
+}
+
+// Mirrored is an open store that has all its data on each of several paths.
+type Mirrored struct {
+	engine.Engine
+	// Paths tells how each path is, in their order.
+	Paths func() []PathState
+}
+
+// PathState tells how a path of a store is.
+type PathState struct {
+	// InSync: all that was acknowledged is there; otherwise Cause says why not.
+	InSync bool
+	Cause  error
+	// Copied is how many bytes it has been given since it was begun to be brought level.
+	Copied int64
 }
 
 // PathsHome is where a store of OpenOnPaths keeps what is not on its paths.

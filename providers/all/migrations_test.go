@@ -34,11 +34,13 @@ const (
 	migrationsTableVariable = "ORBIT_MIGRATIONS_TABLE"
 )
 
-// kind is a kind of provider on a running server. Options returns those of a place of its
-// own, with nothing in it; the directory is for what is local.
+// kind is a kind of provider. Options returns those of a place of its own, with nothing in
+// it; the directory is for what is local. It is on a server that runs, or on one that start
+// starts: for a server that is the slower the more it has of other places.
 type kind struct {
 	name    string
 	options func(place, dir string) string
+	start   func(t *testing.T) (options func(place, dir string) string, end func())
 }
 
 // kinds starts a server for each remote kind.
@@ -57,19 +59,6 @@ func kinds(t *testing.T) []kind {
 			t.Fatal(err)
 		}
 	}
-	azurite := servers.StartAzurite(t, nil)
-	endpoint := "http://" + azurite.Address + "/" + azurite.Account
-	credential, err := container.NewSharedKeyCredential(azurite.Account, azurite.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	box, err := container.NewClientWithSharedKeyCredential(endpoint+"/orbit", credential, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := box.Create(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
 	_, google := servers.FakeGCSInFiles(t)
 	client, err := storage.NewClient(t.Context(), option.WithoutAuthentication(), option.WithEndpoint("http://"+google+"/storage/v1/"))
 	if err != nil {
@@ -84,35 +73,33 @@ func kinds(t *testing.T) []kind {
 	api := servers.NewKubeAPIServer(t)
 	kubeconfig := api.Kubeconfig(t, "", api.AdminToken)
 	all := []kind{
-		{"memory", func(_, _ string) string { return "type = \"Memory\"\n" }},
-		{"cow_btree", local("CowBTree")},
-		{"lsm_tree", local("LsmTree")},
-		{"flash", local("Flash")},
-		{"pebble", local("Pebble")},
-		{"rocksdb", local("RocksDB")},
-		{"composite", func(_, dir string) string {
+		{name: "memory", options: func(_, _ string) string { return "type = \"Memory\"\n" }},
+		{name: "cow_btree", options: local("CowBTree")},
+		{name: "lsm_tree", options: local("LsmTree")},
+		{name: "flash", options: local("Flash")},
+		{name: "pebble", options: local("Pebble")},
+		{name: "rocksdb", options: local("RocksDB")},
+		{name: "composite", options: func(_, dir string) string {
 			return fmt.Sprintf("type = \"Composite\"\n[providers.p.primary]\ntype = \"Memory\"\n[providers.p.backup]\ntype = \"CowBTree\"\ndata_dir = %q\n", dir)
 		}},
-		{"etcd", func(place, _ string) string {
+		{name: "etcd", options: func(place, _ string) string {
 			return fmt.Sprintf("type = \"Etcd\"\nendpoints = [%q]\nprefix = %q\n", "http://"+etcd.Address, place)
 		}},
-		{"redis", func(place, _ string) string {
+		{name: "redis", options: func(place, _ string) string {
 			return fmt.Sprintf("type = \"Redis\"\nurl = %q\nprefix = %q\n", "redis://"+redis.Address, place)
 		}},
-		{"kubernetes", func(place, _ string) string {
+		{name: "kubernetes", options: func(place, _ string) string {
 			return fmt.Sprintf("type = \"Kubernetes\"\nconfig_map_name = %q\nsecret_name = %q\nkubeconfig_path = %q\n", place, place+"-hidden", kubeconfig)
 		}},
-		{"s3", func(place, _ string) string {
+		{name: "s3", options: func(place, _ string) string {
 			return fmt.Sprintf("type = \"S3\"\nendpoint = %q\nenable_ssl = false\npath_style = true\nbucket = \"orbit\"\nprefix = %q\naccess_key_id = %q\nsecret_access_key = %q\n",
 				"http://"+gateway.Address, place, gateway.AccessKey, gateway.SecretKey)
 		}},
-		{"minio", func(place, _ string) string {
+		{name: "minio", options: func(place, _ string) string {
 			return fmt.Sprintf("type = \"MinIO\"\nendpoint = %q\nsecure = false\nbucket = \"orbit\"\nprefix = %q\naccess_key = %q\nsecret_key = %q\n", minio.Address, place, minio.AccessKey, minio.SecretKey)
 		}},
-		{"azure", func(place, _ string) string {
-			return fmt.Sprintf("type = \"Azure\"\naccount_name = %q\naccount_key = %q\nendpoint = %q\ncontainer = \"orbit\"\nprefix = %q\n", azurite.Account, azurite.Key, endpoint, place)
-		}},
-		{"gcp", func(place, _ string) string {
+		{name: "azure", start: startAzure},
+		{name: "gcp", options: func(place, _ string) string {
 			return fmt.Sprintf("type = \"GoogleCloud\"\nproject_id = \"orbit-project\"\nendpoint = %q\nbucket = \"orbit\"\nprefix = %q\n", "http://"+google, place)
 		}},
 	}
@@ -122,6 +109,28 @@ func kinds(t *testing.T) []kind {
 		}
 	}
 	return all
+}
+
+// startAzure starts an emulator of Azure's storage, which looks at all objects at each
+// request.
+func startAzure(t *testing.T) (options func(place, dir string) string, end func()) {
+	t.Helper()
+	azurite := servers.StartAzurite(t, nil)
+	endpoint := "http://" + azurite.Address + "/" + azurite.Account
+	credential, err := container.NewSharedKeyCredential(azurite.Account, azurite.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, err := container.NewClientWithSharedKeyCredential(endpoint+"/orbit", credential, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := box.Create(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	return func(place, _ string) string {
+		return fmt.Sprintf("type = \"Azure\"\naccount_name = %q\naccount_key = %q\nendpoint = %q\ncontainer = \"orbit\"\nprefix = %q\n", azurite.Account, azurite.Key, endpoint, place)
+	}, azurite.Kill
 }
 
 // places counts, so that each has a name of its own.
@@ -135,7 +144,11 @@ func (k kind) open(t *testing.T) (p *providers.Provider, end func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err = all.OpenOne(t.Context(), read(t, "[providers.p]\n"+k.options(fmt.Sprint("place-", places), dir)), "p")
+	options, stop := k.options, func() {}
+	if k.start != nil {
+		options, stop = k.start(t)
+	}
+	p, err = all.OpenOne(t.Context(), read(t, "[providers.p]\n"+options(fmt.Sprint("place-", places), dir)), "p")
 	if errors.Is(err, providers.ErrUnsupported) {
 		t.Skip("SKIPPED, NOT VERIFIED HERE: " + err.Error())
 	}
@@ -146,6 +159,7 @@ func (k kind) open(t *testing.T) (p *providers.Provider, end func()) {
 		if err := p.Close(); err != nil {
 			t.Errorf("%s: %v", k.name, err)
 		}
+		stop()
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}

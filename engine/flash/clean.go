@@ -63,6 +63,9 @@ func (e *Engine) cleanOnce(ctx context.Context, all bool, number uint64) (bool, 
 	if e.failed == nil && (all || e.excess() > 0) {
 		s = e.victim(all, number)
 	}
+	if s == nil {
+		e.setBehind() // what was behind may have died by itself, and writers wait
+	}
 	e.mu.Unlock()
 	if s == nil {
 		return false, nil

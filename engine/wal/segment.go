@@ -294,7 +294,9 @@ func (l *Log) openSegment(s slot) (*segment, error) {
 	for _, i := range l.inSync() {
 		seg.members |= 1 << i
 	}
-	seg.salt = l.newSalt(seg)
+	if l.failed == nil { // else the last sink has no file here
+		seg.salt = l.newSalt(seg)
+	}
 	if l.failed != nil {
 		l.closeSegment(seg)
 		return nil, l.failed

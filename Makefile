@@ -41,6 +41,9 @@ RACE ?= ./engine/... ./bench ./bench/report ./bench/result ./providers ./provide
 test-long: deps-libraries ## the random runs of every engine and class at 100,000 operations; some take minutes
 	ORBIT_TEST_OPERATIONS=100000 go test -tags "$(tags)" -timeout 60m -run 'Conformance|Stress' ./engine/...
 
+test-hangs: deps-torture ## a path of flash on a real file system that hangs in every way; two minutes on a machine without other work
+	ORBIT_TEST_HANGS=all go test -count=1 -v -run '^TestHang|^TestCloseWhileAPathHangs$$' ./torture/real
+
 test-mutants: ## the tests of the provider layer against every seeded defect; an hour
 	ORBIT_TEST_MUTANTS=all go test -v -timeout 180m ./torture/providermutants
 
@@ -132,4 +135,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build bench-remote fight migrations torture torture-night bench-log bench-tree bench-lsm deps-torture deps-servers test test-mutants provider-table test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help
+.PHONY: build test-hangs bench-remote fight migrations torture torture-night bench-log bench-tree bench-lsm deps-torture deps-servers test test-mutants provider-table test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

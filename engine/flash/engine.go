@@ -29,6 +29,10 @@ type Engine struct {
 	ringRefused error
 	log         *wal.Log
 	paths       []*path
+	// change is closed when a path is not as it was; nil if nobody asked. Guarded by
+	// changeMu.
+	changeMu sync.Mutex
+	change   chan struct{}
 	cache       *cache
 	life        lifetime.Lifetime
 	closed      atomic.Bool

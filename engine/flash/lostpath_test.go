@@ -8,20 +8,29 @@ import (
 	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/flash"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/engine/vfs/simdisk"
 )
 
-// until polls a bounded number of times.
-func until(t *testing.T, what string, is func() bool) {
+// patience is how long a test that fails waits for what does not come.
+const patience = time.Minute
+
+// until waits for a change of the paths after which something is so.
+func until(t *testing.T, e *flash.Engine, what string, is func() bool) {
 	t.Helper()
-	for range 20_000 {
+	vain := time.After(patience)
+	for {
+		changed := e.PathsChanged()
 		if is() {
 			return
 		}
-		time.Sleep(time.Millisecond)
+		select {
+		case <-changed:
+		case <-vain:
+			t.Fatalf("in vain: %s; %+v", what, e.Paths())
+		}
 	}
-	t.Fatalf("in vain: %s", what)
 }
 
 // TestReadsThatHang: gets and scans go on while reads of one path do not come back, and
@@ -57,19 +66,16 @@ func TestReadsThatHang(t *testing.T) {
 				}
 			}
 		}()
-		until(t, "that the path is lost while it hangs", func() bool {
-			select {
-			case <-done:
-				return true
-			default:
-				return false
-			}
-		})
+		select {
+		case <-done:
+		case <-time.After(patience):
+			t.Errorf("the path that hangs is not lost: %+v", e.Paths())
+		}
 		if p := e.Paths()[1]; p.InSync || p.Cause == nil || hang.Fired() == 0 {
 			t.Errorf("the path that hangs: %+v; %d reads hang", p, hang.Fired())
 		}
 		hang.Remove()
-		until(t, "that it is brought level", func() bool { return inSync(e) == 2 })
+		until(t, e, "that it is brought level", func() bool { return inSync(e) == 2 })
 		closed(t, e)
 	}
 }
@@ -77,8 +83,9 @@ func TestReadsThatHang(t *testing.T) {
 // countingFS counts the files that are open below a directory.
 type countingFS struct {
 	vfs.FS
-	dir  string
-	open atomic.Int64
+	dir    string
+	open   atomic.Int64
+	closed chan struct{} // has room for one that tells of a file that was closed
 }
 
 func (c *countingFS) Open(name string, flags vfs.OpenFlags) (vfs.File, error) {
@@ -96,15 +103,20 @@ type countedFile struct {
 }
 
 func (f *countedFile) Close() error {
+	err := f.File.Close()
 	f.fs.open.Add(-1)
-	return f.File.Close()
+	select {
+	case f.fs.closed <- struct{}{}:
+	default:
+	}
+	return err
 }
 
 // TestLostPathIsLetGo: nothing stays open in a path that was lost, so that its file system
 // can be unmounted while the store goes on.
 func TestLostPathIsLetGo(t *testing.T) {
 	d := twoDevices(t, 8)
-	c := &countingFS{FS: d, dir: "/two"}
+	c := &countingFS{FS: d, dir: "/two", closed: make(chan struct{}, 1)}
 	e := mustOpen(t, c, onPaths(false))
 	put(t, e, 0, 300)
 	wantAll(t, e, 300)
@@ -115,7 +127,14 @@ func TestLostPathIsLetGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, e, 300, 310)
-	until(t, "that its files are closed", func() bool { return c.open.Load() == 0 })
+	vain := time.After(patience)
+	for c.open.Load() > 0 {
+		select {
+		case <-c.closed:
+		case <-vain:
+			t.Fatalf("%d files stay open", c.open.Load())
+		}
+	}
 	closed(t, e)
 }
 
@@ -203,11 +222,11 @@ func TestResyncBesideFlushes(t *testing.T) {
 		if err := d.Vanish("/two"); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "that the path is lost", func() bool { return inSync(e) == 1 })
+		until(t, e, "that the path is lost", func() bool { return inSync(e) == 1 })
 		if _, err := d.Return("/two"); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "that the path is brought level", func() bool { return inSync(e) == 2 })
+		until(t, e, "that the path is brought level", func() bool { return inSync(e) == 2 })
 	}
 	close(stop)
 	for range 4 {

@@ -152,6 +152,12 @@ func (p *path) leave(cause error) {
 	p.away.Store(true)
 }
 
+// lost notes that the log goes on without a path.
+func (e *Engine) lost(i int, cause error) {
+	e.paths[i].leave(cause)
+	e.tellPathsChanged()
+}
+
 // because notes why the path is still away.
 func (p *path) because(cause error) {
 	p.mu.Lock()
@@ -319,11 +325,7 @@ func (e *Engine) readHedged(first *path, s *segment, at location, b *buffer) ([]
 		case a := <-answers:
 			open--
 			if a.err == nil {
-				if len(b.data) < len(a.stored) {
-					b.data = vfs.AlignedBuffer(len(a.stored), memoryAlign)
-				}
-				stored := b.data[:copy(b.data, a.stored)]
-				a.buffer.giveBack()
+				stored := b.take(a)
 				e.mend(s, at, stored, bad)
 				return stored, nil
 			}
@@ -454,6 +456,7 @@ func (e *Engine) rejoin(ctx context.Context, p *path) error {
 	p.cause = nil
 	p.away.Store(false)
 	p.mu.Unlock()
+	e.tellPathsChanged()
 	return nil
 }
 
@@ -548,10 +551,17 @@ func (p *pacer) wait(ctx context.Context, bytes int) error {
 // the others that are there are spare.
 func (e *Engine) resync(ctx context.Context) error {
 	var errs []error
+	changed := false
+	defer func() {
+		if changed {
+			e.tellPathsChanged()
+		}
+	}()
 	for _, p := range e.paths {
 		if !p.away.Load() || ctx.Err() != nil {
 			continue
 		}
+		changed = true // the cause at least may be another
 		if !p.spare.Load() {
 			e.letGo(p)
 		}
@@ -571,6 +581,26 @@ func (e *Engine) resync(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// PathsChanged returns a channel that is closed at the next change of what Paths says, other
+// than of how much was copied. Whoever asks for it before Paths misses none.
+func (e *Engine) PathsChanged() <-chan struct{} {
+	e.changeMu.Lock()
+	defer e.changeMu.Unlock()
+	if e.change == nil {
+		e.change = make(chan struct{})
+	}
+	return e.change
+}
+
+func (e *Engine) tellPathsChanged() {
+	e.changeMu.Lock()
+	defer e.changeMu.Unlock()
+	if e.change != nil {
+		close(e.change)
+		e.change = nil
+	}
 }
 
 // PathStatus tells how a path is.

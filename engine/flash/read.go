@@ -116,6 +116,16 @@ func (b *buffer) giveBack() {
 	}
 }
 
+// take copies an answer into the buffer, and gives back the answer's own.
+func (b *buffer) take(a answer) []byte {
+	if len(b.data) < len(a.stored) {
+		b.data = vfs.AlignedBuffer(len(a.stored), memoryAlign)
+	}
+	stored := b.data[:copy(b.data, a.stored)]
+	a.buffer.giveBack()
+	return stored
+}
+
 // readStored returns what is stored at a location, verified, in the memory of b or of its
 // own. What is damaged in one path is taken from another.
 func (e *Engine) readStored(s *segment, at location, b *buffer) ([]byte, error) {
@@ -155,7 +165,7 @@ func (e *Engine) readFrom(p *path, s *segment, off int64, n int, b *buffer) ([]b
 }
 
 // readInTime is readFrom where there is another path: a path that has not answered at the
-// deadline is lost. The memory is then not b's.
+// deadline is lost. What comes too late is in memory of its own, which is never used again.
 func (e *Engine) readInTime(p *path, s *segment, off int64, n int, b *buffer) ([]byte, error) {
 	if len(e.paths) == 1 || e.options.Inline {
 		return e.readFrom(p, s, off, n, b)
@@ -171,7 +181,11 @@ func (e *Engine) readInTime(p *path, s *segment, off int64, n int, b *buffer) ([
 	defer deadline.Stop()
 	select {
 	case a := <-answers:
-		return a.stored, a.err
+		if a.err != nil {
+			a.buffer.giveBack()
+			return nil, a.err
+		}
+		return b.take(a), nil
 	case <-deadline.C:
 		err := e.noAnswer(p, s, timeout)
 		e.losePath(p, err)

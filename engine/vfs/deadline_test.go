@@ -5,8 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 )
 
@@ -41,20 +43,13 @@ func (f hangingFile) WriteAt(p []byte, off int64, flags vfs.WriteFlags) (int, er
 	return f.File.WriteAt(p, off, flags)
 }
 
-// settles waits until no call is pending.
-func settles(t *testing.T, d *vfs.DeadlineFS, dir string) {
-	t.Helper()
-	for i := 0; d.Pending(dir) > 0; i++ {
-		if i > 10_000 {
-			t.Fatal("a call is pending for ever")
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
+// The tests below are of time that passes when all wait for it.
 
 // TestDeadlineOfOpen: an open that hangs comes back, counts as pending until it has ended,
 // and what it opens then is closed.
-func TestDeadlineOfOpen(t *testing.T) {
+func TestDeadlineOfOpen(t *testing.T) { synctest.Test(t, deadlineOfOpen) }
+
+func deadlineOfOpen(t *testing.T) {
 	dir := t.TempDir()
 	h := &hangingFS{FS: vfs.OS(), opens: true, release: make(chan struct{}), opened: make(chan vfs.File, 1)}
 	d := vfs.NewDeadlineFS(h, time.Millisecond, filepath.Join(dir, "other"), dir)
@@ -67,21 +62,20 @@ func TestDeadlineOfOpen(t *testing.T) {
 	}
 	close(h.release)
 	f := <-h.opened
-	settles(t, d, dir)
-	for i := 0; ; i++ {
-		if _, err := f.Size(); err != nil {
-			break // it is closed
-		}
-		if i > 10_000 {
-			t.Fatal("a file that was opened too late stays open")
-		}
-		time.Sleep(time.Millisecond)
+	synctest.Wait()
+	if n := d.Pending(dir); n != 0 {
+		t.Errorf("%d calls are pending, and none hangs", n)
+	}
+	if _, err := f.Size(); !errors.Is(err, engine.ErrClosed) {
+		t.Errorf("a file that was opened too late stays open: %v", err)
 	}
 }
 
 // TestDeadlineOfWrite: a write that lands late has the bytes that it was given, whatever the
 // caller does with the memory since.
-func TestDeadlineOfWrite(t *testing.T) {
+func TestDeadlineOfWrite(t *testing.T) { synctest.Test(t, deadlineOfWrite) }
+
+func deadlineOfWrite(t *testing.T) {
 	dir := t.TempDir()
 	h := &hangingFS{FS: vfs.OS(), writes: true, release: make(chan struct{})}
 	d := vfs.NewDeadlineFS(h, 20*time.Millisecond, dir)
@@ -96,7 +90,10 @@ func TestDeadlineOfWrite(t *testing.T) {
 	}
 	copy(data, "something else..")
 	close(h.release)
-	settles(t, d, dir)
+	synctest.Wait()
+	if n := d.Pending(dir); n != 0 {
+		t.Errorf("%d calls are pending, and none hangs", n)
+	}
 	if got, err := os.ReadFile(name); err != nil || string(got) != "what was written" {
 		t.Fatalf("late came %q, %v", got, err)
 	}

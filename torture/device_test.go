@@ -2,53 +2,19 @@ package torture
 
 import (
 	"context"
-	"errors"
-	"io"
 	"path/filepath"
 	"testing"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/flash"
 	"github.com/orbit-persistence/orbit/engine/vfs"
+	"github.com/orbit-persistence/orbit/engine/vfs/vfstest"
 	"github.com/orbit-persistence/orbit/torture/target"
 )
 
-// fileDevices shows regular files that are named "device" as block devices: the modes make
-// disks with directories alone.
-type fileDevices struct{ vfs.FS }
-
-func (d fileDevices) Stat(name string) (vfs.Info, error) {
-	info, err := d.FS.Stat(name)
-	if err == nil && info.Kind == vfs.RegularFile && filepath.Base(name) == "device" {
-		info.Kind, info.Allocated = vfs.BlockDevice, 0
-	}
-	return info, err
-}
-
-func (d fileDevices) Lock(name string) (io.Closer, error) {
-	if filepath.Base(name) == "device" {
-		name = filepath.Dir(name)
-	}
-	return d.FS.Lock(name)
-}
-
-// makeDevice makes a device in a directory, unless it is there, and durable: what a power
-// cut takes away is what is written to it.
-func (d fileDevices) makeDevice(dir string) (string, error) {
-	const size = 64 << 20
-	name := filepath.Join(dir, "device")
-	if info, err := d.Stat(name); err == nil && info.Size == size {
-		return name, nil
-	}
-	if err := d.MkdirAll(dir); err != nil {
-		return name, err
-	}
-	f, err := d.Open(name, vfs.Create)
-	if err != nil {
-		return name, err
-	}
-	return name, errors.Join(f.Truncate(size), f.Sync(), f.Close(), d.SyncDir(dir), d.SyncDir(filepath.Dir(dir)))
-}
+// deviceBytes is the size of a device: the modes make disks with directories alone, and
+// devices are files there.
+const deviceBytes = 64 << 20
 
 func flashOnDevices() target.Engine {
 	options := func(fsys vfs.FS) flash.Options {
@@ -57,22 +23,22 @@ func flashOnDevices() target.Engine {
 	return target.Engine{
 		Name: "flash-device",
 		OpenOn: func(fsys vfs.FS, dir string) (engine.Engine, error) {
-			d := fileDevices{fsys}
+			d := vfstest.FileDevices{FS: fsys}
 			if _, err := d.Stat(filepath.Join(dir, "index")); err == nil { // a checkpoint, which is in a directory
 				return flash.Open(context.Background(), dir, options(fsys))
 			}
-			name, err := d.makeDevice(dir)
+			name, err := d.MakeDevice(dir, deviceBytes)
 			if err != nil {
 				return nil, err
 			}
 			return flash.Open(context.Background(), name, options(d))
 		},
 		OpenOnPaths: func(fsys vfs.FS, dirs []string) (engine.Engine, error) {
-			d := fileDevices{fsys}
+			d := vfstest.FileDevices{FS: fsys}
 			o := options(d)
 			o.Force = true
 			for _, dir := range dirs {
-				name, err := d.makeDevice(dir)
+				name, err := d.MakeDevice(dir, deviceBytes)
 				if err != nil && len(o.Paths) == len(dirs) {
 					return nil, err // of a path that is away the engine has to make what it can
 				}

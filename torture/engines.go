@@ -18,6 +18,7 @@ import (
 	"github.com/orbit-persistence/orbit/engine/rocks"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/torture/example"
+	"github.com/orbit-persistence/orbit/torture/real"
 	"github.com/orbit-persistence/orbit/torture/target"
 )
 
@@ -146,19 +147,7 @@ func Standard() []target.Engine {
 
 // openMirrored opens a flash store for target.Engine.OpenMirrored.
 func openMirrored(dirs []string, force bool) (target.Mirrored, error) {
-	e, err := flash.Open(context.Background(), "", flash.Options{
-		Paths: dirs, Force: force, CacheBytes: -1, SegmentBytes: 256 << 10, CheckpointBytes: 512 << 10, Timeout: time.Second,
-	})
-	if err != nil {
-		return target.Mirrored{}, err
-	}
-	return target.Mirrored{Engine: e, Paths: func() []target.PathState {
-		var out []target.PathState
-		for _, p := range e.Paths() {
-			out = append(out, target.PathState{InSync: p.InSync, Cause: p.Cause, Copied: p.Copied})
-		}
-		return out
-	}}, nil
+	return real.OpenFlash(dirs, flash.Options{Force: force, Timeout: time.Second})
 }
 
 // missingUnless says how to get an engine that this build lacks.

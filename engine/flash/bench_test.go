@@ -133,6 +133,24 @@ func BenchmarkGetCached(b *testing.B) {
 	}
 }
 
+// walk reads some records from a key on.
+func walk(b *testing.B, e engine.Engine, from []byte, most int) {
+	b.Helper()
+	it, err := e.NewIterator(engine.IterOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for ok := it.SeekGE(from); ok && most > 0; ok = it.Next() {
+		if _, err := it.Value(); err != nil {
+			b.Fatal(err)
+		}
+		most--
+	}
+	if err := it.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
 // BenchmarkScanCached walks 100 records from anywhere, which are all in the cache.
 func BenchmarkScanCached(b *testing.B) {
 	const length = 100
@@ -140,26 +158,11 @@ func BenchmarkScanCached(b *testing.B) {
 	e := open(b, benchDir(b), flash.Options{CacheBytes: int64(n) * 200, Compression: flash.NoCompression})
 	defer mustClose(b, e)
 	loadKeys(b, e, n, 100)
-	scan := func(o engine.IterOptions, from []byte, most int) {
-		it, err := e.NewIterator(o)
-		if err != nil {
-			b.Fatal(err)
-		}
-		for ok := it.SeekGE(from); ok && most > 0; ok = it.Next() {
-			if _, err := it.Value(); err != nil {
-				b.Fatal(err)
-			}
-			most--
-		}
-		if err := it.Close(); err != nil {
-			b.Fatal(err)
-		}
-	}
-	scan(engine.IterOptions{}, nil, n)
+	walk(b, e, nil, n)
 	r := rand.New(rand.NewPCG(1, 1))
 	b.ReportAllocs()
 	for b.Loop() {
-		scan(engine.IterOptions{}, key16(r.IntN(n)), length)
+		walk(b, e, key16(r.IntN(n)), length)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/length, "ns/entry")
 }
@@ -174,24 +177,9 @@ func BenchmarkScanNew(b *testing.B) {
 	loadKeys(b, e, n, 100)
 	r := rand.New(rand.NewPCG(1, 1))
 	value := noise(100)
-	walk := func(from []byte, most int) {
-		it, err := e.NewIterator(engine.IterOptions{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		for ok := it.SeekGE(from); ok && most > 0; ok = it.Next() {
-			if _, err := it.Value(); err != nil {
-				b.Fatal(err)
-			}
-			most--
-		}
-		if err := it.Close(); err != nil {
-			b.Fatal(err)
-		}
-	}
-	walk(nil, n)
+	walk(b, e, nil, n)
 	for i := n; b.Loop(); i++ {
-		walk(key16(r.IntN(i)), length)
+		walk(b, e, key16(r.IntN(i)), length)
 		var batch engine.Batch
 		batch.Put(key16(i), value)
 		if err := e.Apply(context.Background(), &batch, engine.Buffered); err != nil {

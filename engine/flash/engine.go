@@ -33,9 +33,9 @@ type Engine struct {
 	// changeMu.
 	changeMu sync.Mutex
 	change   chan struct{}
-	cache       *cache
-	life        lifetime.Lifetime
-	closed      atomic.Bool
+	cache    *cache
+	life     lifetime.Lifetime
+	closed   atomic.Bool
 	// domain is who reads without a lock.
 	domain epoch.Domain
 

@@ -34,21 +34,28 @@ func needs(t *testing.T, k loopfs.Kind) {
 	}
 }
 
+// newDisk makes a disk, which is closed at the end of the test.
+func newDisk(t *testing.T, k loopfs.Kind) *loopfs.Disk {
+	t.Helper()
+	needs(t, k)
+	d, err := loopfs.New(t.Context(), t.TempDir(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(false); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
 // TestCut: what was flushed before a cut is there after it, what was written and
 // not flushed is lost, and nothing can be written in between.
 func TestCut(t *testing.T) {
 	for _, k := range loopfs.Kinds {
 		t.Run(k.Name, func(t *testing.T) {
-			needs(t, k)
-			d, err := loopfs.New(t.Context(), t.TempDir(), k)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if err := d.Close(false); err != nil {
-					t.Error(err)
-				}
-			}()
+			d := newDisk(t, k)
 			for round := range 3 {
 				if err := d.Mount(); err != nil {
 					t.Fatal(err)
@@ -120,16 +127,7 @@ func write(t *testing.T, name string, flush bool) {
 // TestTruncate: what lies behind the end of the device is an error of the device.
 func TestTruncate(t *testing.T) {
 	k := loopfs.Kinds[1]
-	needs(t, k)
-	d, err := loopfs.New(t.Context(), t.TempDir(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := d.Close(false); err != nil {
-			t.Error(err)
-		}
-	}()
+	d := newDisk(t, k)
 	if err := d.Mount(); err != nil {
 		t.Fatal(err)
 	}
@@ -158,16 +156,7 @@ func TestTruncate(t *testing.T) {
 func TestFreeze(t *testing.T) {
 	for _, k := range loopfs.Kinds {
 		t.Run(k.Name, func(t *testing.T) {
-			needs(t, k)
-			d, err := loopfs.New(t.Context(), t.TempDir(), k)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if err := d.Close(false); err != nil {
-					t.Error(err)
-				}
-			}()
+			d := newDisk(t, k)
 			if err := d.Mount(); err != nil {
 				t.Fatal(err)
 			}
@@ -211,16 +200,7 @@ func TestFreeze(t *testing.T) {
 func TestFill(t *testing.T) {
 	for _, k := range loopfs.Kinds {
 		t.Run(k.Name, func(t *testing.T) {
-			needs(t, k)
-			d, err := loopfs.New(t.Context(), t.TempDir(), k)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if err := d.Close(false); err != nil {
-					t.Error(err)
-				}
-			}()
+			d := newDisk(t, k)
 			if err := errors.Join(d.Mount(), d.Fill(1<<20), d.Fill(64<<10)); err != nil {
 				t.Fatal(err)
 			}

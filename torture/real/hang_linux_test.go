@@ -45,7 +45,7 @@ func newHanging(t *testing.T, o flash.Options) *hanging {
 	x.Engine.OpenMirrored = func(dirs []string, force bool) (target.Mirrored, error) {
 		o := x.o
 		o.Force = force
-		return openFlash(dirs, o)
+		return OpenFlash(dirs, o)
 	}
 	if err := x.openStore(false); err != nil {
 		t.Fatal(err)

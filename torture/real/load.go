@@ -53,7 +53,9 @@ type load struct {
 
 	stop    chan struct{}
 	running sync.WaitGroup
-	reads   atomic.Uint64
+	// progress has room for one that tells that something was done, or has failed.
+	progress chan struct{}
+	reads    atomic.Uint64
 	// mayFail: operations may fail from now on, and end whoever meets it.
 	mayFail atomic.Bool
 
@@ -63,7 +65,7 @@ type load struct {
 
 // newLoad returns a load that has not begun.
 func newLoad(seed uint64) *load {
-	l := &load{seed: seed, stop: make(chan struct{})}
+	l := &load{seed: seed, stop: make(chan struct{}), progress: make(chan struct{}, 1)}
 	close(l.stop)
 	return l
 }
@@ -128,6 +130,7 @@ func (l *load) until(do func() error) {
 		}
 		err := workload.Guard(do)
 		if err == nil {
+			l.tell()
 			continue
 		}
 		if workload.FaultOf(err) == "" {
@@ -140,7 +143,15 @@ func (l *load) until(do func() error) {
 
 		l.failed = errors.Join(l.failed, err)
 		l.mu.Unlock()
+		l.tell()
 		return
+	}
+}
+
+func (l *load) tell() {
+	select {
+	case l.progress <- struct{}{}:
+	default:
 	}
 }
 

@@ -199,23 +199,33 @@ func (x *mirror) closeStore() error {
 	return nil
 }
 
-const (
-	// mostPolls bounds how long a state of the store is waited for, in steps of pollStep.
-	mostPolls = 30_000
-	pollStep  = time.Millisecond
-)
+// mostAwaited is how long a state of the store is waited for.
+const mostAwaited = time.Minute
 
-// await waits until something is so. It ends early when the load has met an error.
+// await does nothing while the load goes on, until something is so. It ends early when the
+// load has met an error.
 func (x *mirror) await(ctx context.Context, what string, is func() bool) error {
-	for range mostPolls {
-		if is() {
-			return nil
-		}
+	vain := time.NewTimer(mostAwaited)
+	defer vain.Stop()
+	for over := false; !is(); {
 		if err := errors.Join(ctx.Err(), x.load.err()); err != nil {
 			return err
 		}
-		time.Sleep(pollStep)
+		if over {
+			return x.inVain(what)
+		}
+		select {
+		case <-x.load.progress:
+		case <-ctx.Done():
+		case <-vain.C:
+			over = true
+		}
 	}
+	return nil
+}
+
+// inVain is the violation of a store that does not come to a state.
+func (x *mirror) inVain(what string) error {
 	var states []string
 	for i, p := range x.store.Paths() {
 		states = append(states, fmt.Sprintf("path %d: in sync %v, copied %d, %v", i, p.InSync, p.Copied, p.Cause))
@@ -296,22 +306,33 @@ func (x *mirror) begin(ctx context.Context) error {
 	return x.goesOn(ctx, 100+x.random.IntN(600))
 }
 
-// shutDown is the round of a path whose file system is shut down, and comes back stale.
-func (x *mirror) shutDown(ctx context.Context) (err error) {
-	defer x.stopLoad(&err)
+// beginAndCut starts the load, shuts the first file system down, and looks that the store
+// goes on.
+func (x *mirror) beginAndCut(ctx context.Context) error {
 	if err := x.begin(ctx); err != nil {
 		return err
 	}
 	if err := x.disks[0].Cut(); err != nil {
 		return err
 	}
-	if err := x.loses(ctx); err != nil {
-		return err
-	}
+	return x.loses(ctx)
+}
+
+// comesBack mounts the first file system again, as it was left.
+func (x *mirror) comesBack() error {
 	if err := x.letsGo(); err != nil {
 		return err
 	}
-	if err := x.disks[0].Mount(); err != nil {
+	return x.disks[0].Mount()
+}
+
+// shutDown is the round of a path whose file system is shut down, and comes back stale.
+func (x *mirror) shutDown(ctx context.Context) (err error) {
+	defer x.stopLoad(&err)
+	if err := x.beginAndCut(ctx); err != nil {
+		return err
+	}
+	if err := x.comesBack(); err != nil {
 		return err
 	}
 	if err := x.regains(ctx); err != nil {
@@ -479,21 +500,12 @@ func (x *mirror) staleAlone(ctx context.Context) (err error) {
 // powerCut is the round in which both paths go at the same time.
 func (x *mirror) powerCut(ctx context.Context) (err error) {
 	defer x.stopLoad(&err)
-	if err := x.begin(ctx); err != nil {
-		return err
-	}
-	if err := x.disks[0].Cut(); err != nil {
-		return err
-	}
-	if err := x.loses(ctx); err != nil {
+	if err := x.beginAndCut(ctx); err != nil {
 		return err
 	}
 	if x.random.IntN(3) > 0 {
 		// It is brought level, or has just been.
-		if err := x.letsGo(); err != nil {
-			return err
-		}
-		if err := x.disks[0].Mount(); err != nil {
+		if err := x.comesBack(); err != nil {
 			return err
 		}
 		least := x.random.Int64N(1 << 20)

@@ -1,7 +1,6 @@
 package real
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -11,23 +10,9 @@ import (
 
 // mirroredFlash is the flash engine as the mode opens it.
 var mirroredFlash = target.Engine{Name: "flash", OpenMirrored: func(dirs []string, force bool) (target.Mirrored, error) {
-	return openFlash(dirs, flash.Options{Force: force, Timeout: time.Second})
+	// More than the path that answers takes beside other tests.
+	return OpenFlash(dirs, flash.Options{Force: force, Timeout: 4 * time.Second})
 }}
-
-func openFlash(dirs []string, o flash.Options) (target.Mirrored, error) {
-	o.Paths, o.CacheBytes, o.SegmentBytes, o.CheckpointBytes = dirs, -1, 256<<10, 512<<10
-	e, err := flash.Open(context.Background(), "", o)
-	if err != nil {
-		return target.Mirrored{}, err
-	}
-	return target.Mirrored{Engine: e, Paths: func() []target.PathState {
-		var out []target.PathState
-		for _, p := range e.Paths() {
-			out = append(out, target.PathState{InSync: p.InSync, Cause: p.Cause, Copied: p.Copied})
-		}
-		return out
-	}}, nil
-}
 
 // TestPathsOnRealDisks takes each scenario once through each file system.
 func TestPathsOnRealDisks(t *testing.T) {

@@ -3,6 +3,7 @@ package flash
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/vfs/simdisk"
@@ -53,5 +54,27 @@ func TestMoveOfWhatHasChanged(t *testing.T) {
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestBehindWithNothingToClean: writers that wait for cleaning go on where what was to be
+// cleaned has died by itself.
+func TestBehindWithNothingToClean(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // for one that fails
+	defer cancel()
+	e, err := Open(ctx, "/data", Options{FS: simdisk.New(simdisk.Options{Seed: 1}), CacheBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.mu.Lock()
+	e.behind = true
+	e.mu.Unlock()
+	var b engine.Batch
+	b.Put([]byte("key"), []byte("value"))
+	if err := e.Apply(ctx, &b, engine.Flushed); err != nil {
+		t.Errorf("nothing is to be cleaned: %v", err)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
 	}
 }

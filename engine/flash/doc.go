@@ -53,6 +53,13 @@
 // next opening a path is told current from stale; and where a path is missing that counted
 // last, opening is refused, unless Force says otherwise: it may have gone on alone.
 //
+// With several paths every call to one has that deadline. What has not come back by then
+// goes on in a goroutine of its own, with memory of its own, and the path is not brought level
+// before it has ended. So nothing of them is mapped: a thread that touches a page whose device
+// is silent cannot be stopped, and the collector of garbage would wait for it. A buffered commit
+// costs a system call for each path then. With one path there is nothing to go on with, and
+// its segments are mapped: if that one falls silent, so may the process.
+//
 // Reads go to the path with the shortest queue. One that fails, or takes longer than 99 of
 // 100 reads there, is asked of another path too. What is damaged in one path, and not in
 // another, is written again while the read goes on; Scrub does so with everything.

@@ -295,3 +295,35 @@ func TestSinkFailsAndHangs(t *testing.T) {
 	hang.Release()
 	<-l.sinks[1].ended
 }
+
+// TestNewSegmentThatCannotBeFlushed: the log is read-only where what the page cache has of a
+// slot's last use cannot be flushed, before the slot is used again.
+func TestNewSegmentThatCannotBeFlushed(t *testing.T) {
+	d := diskWith(t, "/log")
+	l, _ := openOn(t, d, Options{Sinks: []string{"/log"}, SegmentBytes: 16 << 10, Inline: true})
+	ctx := context.Background()
+	payload := make([]byte, 6<<10)
+	for range 6 { // some segments, none of which is flushed
+		sequence, err := l.Append(ctx, payload, engine.Buffered)
+		if err == nil {
+			err = l.Release(sequence - 1)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fault := d.Inject(simdisk.Fault{Op: simdisk.OpFlush, Effect: simdisk.EIO, Sticky: true})
+	var err error
+	for range 6 {
+		if _, err = l.Append(ctx, payload, engine.Buffered); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, engine.ErrReadOnly) || fault.Fired() == 0 {
+		t.Errorf("%v, and %d flushes failed", err, fault.Fired())
+	}
+	fault.Remove()
+	if err := l.Close(); !errors.Is(err, engine.ErrReadOnly) {
+		t.Errorf("close: %v", err)
+	}
+}

@@ -125,7 +125,7 @@ func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) 
 		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("cowbtree"), "./engine/cowbtree"},
 		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("flash"), "./engine/flash"},
 		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("lsm"), "./engine/lsm"},
-		{"test", "-c", "-overlay", list, "-o", program + testsSuffix(blockfs), "./engine/vfs/blockfs"},
+		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("blockfs"), "./engine/vfs/blockfs"},
 		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("vfs"), "./engine/vfs"},
 	} {
 		cmd := exec.CommandContext(ctx, "go", args...)

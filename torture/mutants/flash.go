@@ -188,6 +188,12 @@ var flashMutants = []Mutant{
 		New:    "		if sequence <= l.sealed && (MUTANT || l.inFlight != nil) {\n",
 	},
 	{
+		Name: "flash/behind-for-ever", Class: Errors, File: flashClean, Modes: []string{Tests},
+		Breaks: "writers wait for cleaning that has nothing to do",
+		Old:    "		e.setBehind() // what was behind",
+		New:    "		if !MUTANT { e.setBehind() } // what was behind",
+	},
+	{
 		Name: "flash/hung-path-waited-for", Class: Errors, File: "engine/wal/sink.go", Modes: []string{Tests},
 		Breaks: "a flush waits for a path that does not answer",
 		Old:    "		case <-timeout.C:\n			b.abandoned.Store(true)\n",

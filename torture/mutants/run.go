@@ -85,13 +85,16 @@ const Tests = "tests"
 // testsSuffix makes the name of the test program of an engine of that of the other.
 func testsSuffix(engine string) string { return "." + engine + ".test" }
 
-// blockfs is no engine: what is wrong with the file system on devices its own tests find.
-const blockfs = "blockfs"
+// below are no engines: what is wrong there their own tests find.
+var below = []string{"blockfs", "vfs"}
 
 // engineOf is the engine that shows a mutant or a site: the example, which stands on
-// the log, unless it is one of another engine.
+// the log, unless it is one of another engine, or of what is below them.
 func engineOf(on string) string {
-	for _, name := range []string{"cowbtree", "lsm", "flash", blockfs} {
+	if name, _, named := strings.Cut(on, "/"); named && slices.Contains(below, name) {
+		return name
+	}
+	for _, name := range []string{"cowbtree", "lsm", "flash"} {
 		if strings.HasPrefix(on, name+"/") || strings.Contains(on, "/engine/"+name+".") {
 			return name
 		}
@@ -102,17 +105,14 @@ func engineOf(on string) string {
 // tests runs the test program with some mutants on.
 func (r *runner) tests(ctx context.Context, on string, env ...string) (outcome, error) {
 	args := []string{"-test.failfast", "-test.timeout=40s"} // below perMutant: what hangs is found
-	if engineOf(on) == "flash" {
-		args = append(args, "-test.skip=Conformance") // which takes as long, and finds nothing that others do not
-	}
 	of := engineOf(on)
-	if strings.HasPrefix(on, "vfs/") {
-		of = "vfs"
+	if of == "flash" {
+		args = append(args, "-test.skip=Conformance") // which takes as long, and finds nothing that others do not
 	}
 	cmd := exec.CommandContext(ctx, r.program+testsSuffix(of), args...)
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), append(env, "ORBIT_MUTANT="+on)...)
-	if engineOf(on) == "lsm" {
+	if of == "lsm" {
 		cmd.Env = append(cmd.Env, "ORBIT_TEST_OPERATIONS=1000") // or its longest would take more
 	}
 	cmd.WaitDelay = time.Second
@@ -325,7 +325,10 @@ func (r *runner) unmutated(ctx context.Context, mode string) (fails, does string
 		seed := r.seed + uint64(n)
 		names := noMutants
 		if mode == Tests {
-			names = append(slices.Clone(names), blockfs+"/", "vfs/")
+			names = slices.Clone(names)
+			for _, name := range below {
+				names = append(names, name+"/")
+			}
 		}
 		for _, on := range names {
 			o, err := r.mode(ctx, mode, on, seed, work)

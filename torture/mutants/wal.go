@@ -220,4 +220,10 @@ var walMutants = []Mutant{
 		Old:    "			errs[k] = b.writeTo(i)\n",
 		New:    "			if k == 0 || !MUTANT { errs[k] = b.writeTo(i) }\n",
 	},
+	{
+		Name: "wal/salt-without-a-file", Class: Errors, File: "engine/wal/segment.go", Modes: []string{Tests},
+		Breaks: "a new segment whose only sink failed in a flush is read, with no file there",
+		Old:    "	if l.failed == nil { // else the last sink",
+		New:    "	if MUTANT || l.failed == nil { // else the last sink",
+	},
 }

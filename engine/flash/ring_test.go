@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -26,7 +27,9 @@ func TestReadsByRing(t *testing.T) {
 		for _, paths := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%s/paths=%d", c.name, paths), func(t *testing.T) {
 				dir := t.TempDir()
-				o := flash.Options{FS: c.fs, CacheBytes: -1, IODepth: 8, PageCache: true}
+				// Some path has 3 of 5 reads that are in flight at one time.
+				meet := &meeting{FS: c.fs, size: 5, met: make(chan struct{})}
+				o := flash.Options{FS: meet, CacheBytes: -1, IODepth: 8, PageCache: true}
 				for i := range paths {
 					o.Paths = append(o.Paths, filepath.Join(dir, fmt.Sprint(i)))
 				}
@@ -43,6 +46,7 @@ func TestReadsByRing(t *testing.T) {
 				if e.Metrics().Other["direct_io"] == 0 {
 					t.Skip("SKIPPED, NOT VERIFIED HERE: no direct I/O in the directory of tests")
 				}
+				meet.called.Store(true)
 				var all sync.WaitGroup
 				for c := range 24 {
 					all.Go(func() {
@@ -80,6 +84,53 @@ func TestReadsByRing(t *testing.T) {
 		}
 	}
 }
+
+// meeting is a file system where blocking reads, once it was called, go on when size reads
+// have begun.
+type meeting struct {
+	vfs.FS
+	size   int64
+	called atomic.Bool
+	begun  atomic.Int64
+	met    chan struct{}
+}
+
+func (m *meeting) Below() vfs.FS { return m.FS }
+
+func (m *meeting) Open(name string, flags vfs.OpenFlags) (vfs.File, error) {
+	f, err := m.FS.Open(name, flags)
+	if err != nil {
+		return nil, err
+	}
+	return meetingFile{f, m}, nil
+}
+
+func (m *meeting) begin() {
+	if m.called.Load() && m.begun.Add(1) == m.size {
+		close(m.met)
+	}
+}
+
+type meetingFile struct {
+	vfs.File
+	meeting *meeting
+}
+
+func (f meetingFile) ReadAt(data []byte, off int64) (int, error) {
+	f.meeting.begin()
+	if f.meeting.called.Load() {
+		<-f.meeting.met
+	}
+	return f.File.ReadAt(data, off)
+}
+
+// Pin is what a ring asks before it reads.
+func (f meetingFile) Pin(off int64, _ int) (vfs.File, int64, bool) {
+	f.meeting.begin()
+	return f.File, off, true
+}
+
+func (meetingFile) Unpin() {}
 
 // ringError returns why the kernel has no rings.
 func ringError() error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/orbit-persistence/orbit/internal/beside"
 	"github.com/orbit-persistence/orbit/internal/servers"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/etcd"
@@ -21,36 +22,20 @@ func benchmark(b *testing.B, provided func(p *providers.Provider, key string) er
 	}
 	defer p.Close()
 	client := bare(b, clientv3.Config{Endpoints: cluster.Endpoints()})
-	for i := range keys {
-		if _, err := p.Put(b.Context(), []byte(key(i)), value, providers.PutOptions{}); err != nil {
+	for i := range beside.Keys {
+		if _, err := p.Put(b.Context(), []byte(beside.Key(i)), beside.Value, providers.PutOptions{}); err != nil {
 			b.Fatal(err)
 		}
 	}
-	run := func(name string, call func(key string) error) {
-		b.Run(name, func(b *testing.B) {
-			for i := 0; b.Loop(); i++ {
-				if err := call(key(i)); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-	run("provider", func(key string) error { return provided(p, key) })
-	run("bare", func(key string) error { return bareCall(client, "bench/data/"+key) })
+	beside.Measure(b, func(i int) error { return provided(p, beside.Key(i)) }, func(i int) error { return bareCall(client, beside.Key(i)) })
 }
-
-const keys = 1000
-
-var value = make([]byte, 100)
-
-func key(i int) string { return fmt.Sprintf("key/%06d", i%keys) }
 
 func BenchmarkPut(b *testing.B) {
 	benchmark(b, func(p *providers.Provider, key string) error {
-		_, err := p.Put(b.Context(), []byte(key), value, providers.PutOptions{})
+		_, err := p.Put(b.Context(), []byte(key), beside.Value, providers.PutOptions{})
 		return err
 	}, func(c *clientv3.Client, key string) error {
-		_, err := c.Put(b.Context(), key, string(value))
+		_, err := c.Put(b.Context(), key, string(beside.Value))
 		return err
 	})
 }
@@ -60,7 +45,7 @@ func BenchmarkGet(b *testing.B) {
 		_, err := p.Get(b.Context(), []byte(key))
 		return err
 	}, func(c *clientv3.Client, key string) error {
-		r, err := c.Get(b.Context(), key)
+		r, err := c.Get(b.Context(), "bench/data/"+key)
 		if err == nil && len(r.Kvs) == 0 {
 			err = fmt.Errorf("%s is not there", key)
 		}

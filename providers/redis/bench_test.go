@@ -1,11 +1,11 @@
 package redis_test
 
 import (
-	"fmt"
 	"testing"
 
 	bare "github.com/redis/go-redis/v9"
 
+	"github.com/orbit-persistence/orbit/internal/beside"
 	"github.com/orbit-persistence/orbit/internal/servers"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/redis"
@@ -23,40 +23,24 @@ func benchmark(b *testing.B, provided func(p *providers.Provider, key string) er
 	}
 	defer p.Close()
 	client := admin(b, &bare.Options{Addr: server.Address})
-	for i := range keys {
-		if _, err := p.Put(b.Context(), []byte(key(i)), value, providers.PutOptions{}); err != nil {
+	for i := range beside.Keys {
+		if _, err := p.Put(b.Context(), []byte(beside.Key(i)), beside.Value, providers.PutOptions{}); err != nil {
 			b.Fatal(err)
 		}
 	}
-	run := func(name string, call func(key string) error) {
-		b.Run(name, func(b *testing.B) {
-			for i := 0; b.Loop(); i++ {
-				if err := call(key(i)); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-	run("provider", func(key string) error { return provided(p, key) })
-	run("bare", func(key string) error { return bareCall(client, "bench:{0}:value:"+key) })
+	beside.Measure(b, func(i int) error { return provided(p, beside.Key(i)) }, func(i int) error { return bareCall(client, beside.Key(i)) })
 }
-
-const keys = 1000
-
-var value = make([]byte, 100)
-
-func key(i int) string { return fmt.Sprintf("key/%06d", i%keys) }
 
 func BenchmarkPut(b *testing.B) {
 	benchmark(b, func(p *providers.Provider, key string) error {
-		_, err := p.Put(b.Context(), []byte(key), value, providers.PutOptions{})
+		_, err := p.Put(b.Context(), []byte(key), beside.Value, providers.PutOptions{})
 		return err
-	}, func(c *bare.Client, key string) error { return c.Set(b.Context(), "other:"+key, value, 0).Err() })
+	}, func(c *bare.Client, key string) error { return c.Set(b.Context(), "other:"+key, beside.Value, 0).Err() })
 }
 
 func BenchmarkGet(b *testing.B) {
 	benchmark(b, func(p *providers.Provider, key string) error {
 		_, err := p.Get(b.Context(), []byte(key))
 		return err
-	}, func(c *bare.Client, key string) error { return c.Get(b.Context(), key).Err() })
+	}, func(c *bare.Client, key string) error { return c.Get(b.Context(), "bench:{0}:value:"+key).Err() })
 }

@@ -3,7 +3,6 @@ package objectstest
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/orbit-persistence/orbit/internal/beside"
 	"github.com/orbit-persistence/orbit/providers"
 	"github.com/orbit-persistence/orbit/providers/internal/objects"
 )
@@ -56,60 +56,29 @@ func CreateS3Bucket(t testing.TB, endpoint, authority, id, secret, bucket string
 	}
 }
 
-// The record of a lease, about.
-const (
-	benchKeys  = 64
-	benchValue = 430
-)
-
-func benchKey(i int) string { return fmt.Sprintf("lease/player/%032d", i%benchKeys) }
-
 // BenchmarkPut puts over keys that the client has put before, one after the other.
 func BenchmarkPut(b *testing.B, p *providers.Provider, bare Bare) {
-	value := bytes.Repeat([]byte{'v'}, benchValue)
-	both(b, func(ctx context.Context, i int) error {
-		_, err := p.Put(ctx, []byte(benchKey(i)), value, providers.PutOptions{})
+	beside.Measure(b, func(i int) error {
+		_, err := p.Put(b.Context(), []byte(beside.Key(i)), beside.Value, providers.PutOptions{})
 		return err
-	}, func(ctx context.Context, i int) error { return bare.Put(ctx, "bare/"+benchKey(i), value) })
+	}, func(i int) error { return bare.Put(b.Context(), "bare/"+beside.Key(i), beside.Value) })
 }
 
 // BenchmarkGet gets what is there.
 func BenchmarkGet(b *testing.B, p *providers.Provider, bare Bare) {
-	value := bytes.Repeat([]byte{'v'}, benchValue)
-	for i := range benchKeys {
-		if _, err := p.Put(b.Context(), []byte(benchKey(i)), value, providers.PutOptions{}); err != nil {
+	for i := range beside.Keys {
+		if _, err := p.Put(b.Context(), []byte(beside.Key(i)), beside.Value, providers.PutOptions{}); err != nil {
 			b.Fatal(err)
 		}
-		if err := bare.Put(b.Context(), "bare/"+benchKey(i), value); err != nil {
+		if err := bare.Put(b.Context(), "bare/"+beside.Key(i), beside.Value); err != nil {
 			b.Fatal(err)
 		}
 	}
-	both(b, func(ctx context.Context, i int) error {
-		_, err := p.Get(ctx, []byte(benchKey(i)))
+	beside.Measure(b, func(i int) error {
+		_, err := p.Get(b.Context(), []byte(beside.Key(i)))
 		return err
-	}, func(ctx context.Context, i int) error {
-		_, err := bare.Get(ctx, "bare/"+benchKey(i))
+	}, func(i int) error {
+		_, err := bare.Get(b.Context(), "bare/"+beside.Key(i))
 		return err
 	})
-}
-
-func both(b *testing.B, provider, bare func(ctx context.Context, i int) error) {
-	for _, c := range []struct {
-		name string
-		call func(ctx context.Context, i int) error
-	}{{"provider", provider}, {"bare", bare}} {
-		b.Run(c.name, func(b *testing.B) {
-			for i := range benchKeys { // as it is later
-				if err := c.call(b.Context(), i); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ResetTimer()
-			for i := range b.N {
-				if err := c.call(b.Context(), i); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
 }

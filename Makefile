@@ -104,6 +104,16 @@ bench-remote: deps-libraries deps-servers ## results/remote.md: each remote prov
 		go test -run '^$$' -bench '^Benchmark(Put|Get)$$' -benchtime $(or $(BENCHTIME),2s) -count 5 ./providers/$$p || exit; \
 	done | tee /dev/stderr | go run ./internal/ratiotable >results/remote.md && cat results/remote.md
 
+# The store that is backed up has 10 GB, for which 50 GB must be free.
+BACKUP_BYTES ?= 10000000000
+bench-operations: deps-bench build ## results/operations.md: tables, migration, export and import, backup and restore; half an hour
+	@set -o pipefail; run() { go test -run '^$$' -timeout 60m -tags "$(tags)" -bench "$$@"; }; { \
+		run '^BenchmarkInsert$$|^BenchmarkSelect$$' -count 5 ./providers/table && \
+		run '^BenchmarkMigrate$$' -benchtime 1x -count 5 ./providers/migrate && \
+		run '^BenchmarkContents$$' -benchtime 1x -count 3 ./providers/migrate && \
+		ORBIT_BACKUP_BYTES=$(BACKUP_BYTES) run '^BenchmarkBackup$$' -benchtime 1x ./providers/backup; \
+	} | tee /dev/stderr | go run ./internal/goaltable >results/operations.md && cat results/operations.md
+
 torture: build deps-torture ## every mode of torture over every engine, and the kill matrix, in 10 minutes
 	bin/orbit-cli torture --budget 10m --out results --json results/torture.json
 
@@ -135,4 +145,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-.PHONY: build test-hangs bench-remote fight migrations torture torture-night bench-log bench-tree bench-lsm deps-torture deps-servers test test-mutants provider-table test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help
+.PHONY: build test-hangs bench-remote fight migrations torture torture-night bench-log bench-tree bench-lsm bench-operations deps-torture deps-servers test test-mutants provider-table test-long race lint fuzz bench bench-full deps-bench deps-libraries deps-chromium build-rocksdb-release clean help

@@ -21,3 +21,9 @@ func Benchmark(b *testing.B) {
 		b.ReportMetric(after.Other["checkpoint_seconds"]-before.Other["checkpoint_seconds"], "checkpoint-s")
 	})
 }
+
+func BenchmarkRecovery(b *testing.B) {
+	enginetest.BenchmarkRecovery(b, func(dir string) (engine.Engine, error) {
+		return cowbtree.Open(context.Background(), dir, cowbtree.Options{CacheBytes: 1 << 30, CheckpointBytes: 2 << 30})
+	})
+}

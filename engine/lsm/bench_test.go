@@ -21,3 +21,9 @@ func Benchmark(b *testing.B) {
 		b.ReportMetric(after.Other["longest_stall_seconds"]*1e3, "stop-ms")
 	})
 }
+
+func BenchmarkRecovery(b *testing.B) {
+	enginetest.BenchmarkRecovery(b, func(dir string) (engine.Engine, error) {
+		return lsm.Open(context.Background(), dir, lsm.Options{MemtableBytes: 256 << 20})
+	})
+}

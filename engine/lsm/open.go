@@ -1,9 +1,7 @@
 package lsm
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -88,8 +86,12 @@ func (e *Engine) recover(ctx context.Context) error {
 			return err
 		}
 	}
-	if e.log, err = wal.Open(ctx, e.options.logOptions(logs), e.manifestSequence, e.replay); err != nil {
+	take, rest := e.replayLog()
+	if e.log, err = wal.Open(ctx, e.options.logOptions(logs), e.manifestSequence, take); err != nil {
 		return restore(err)
+	}
+	if err := rest(); err != nil {
+		return err
 	}
 	if err := e.removeObsolete(names); err != nil {
 		return err
@@ -255,88 +257,6 @@ func (e *Engine) applyRecovered(l *levels, ed *edit) (*levels, error) {
 		delete(e.clearing, id)
 	}
 	return l.apply(&e.store, ed)
-}
-
-// replay takes a record of the log that is in no table.
-func (e *Engine) replay(r wal.Record) error {
-	bad := func(err error) error {
-		return fmt.Errorf("record %d of the log: %w", r.Sequence, err)
-	}
-	if len(r.Payload) > 0 && r.Payload[0] == recordNoBatch {
-		if err := e.replayOther(r); err != nil {
-			return bad(err)
-		}
-		return nil
-	}
-	b, err := engine.DecodeBatch(r.Payload)
-	if err != nil {
-		return bad(err)
-	}
-	if err := e.makeRoom(batchNeed(b)); err != nil {
-		return err
-	}
-	e.visible.Store(e.addBatch(e.state.Load().mem, b, r.Sequence))
-	return nil
-}
-
-// makeRoom makes room in the memtable while the log is replayed. What is in memory then
-// is bounded: no more is written to tables than the log was allowed to grow to.
-func (e *Engine) makeRoom(need int64) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	st := e.state.Load()
-	m := st.mem
-	if !m.full(e.options.MemtableBytes, need) {
-		return nil
-	}
-	if m.empty() {
-		return e.replaceMemtable(st, need)
-	}
-	if len(st.queue) >= e.options.MaxMemtables-1 {
-		e.mu.Unlock()
-		_, err := e.flushOldest(context.Background())
-		e.mu.Lock()
-		if err != nil {
-			return err
-		}
-	}
-	return e.rotate(need)
-}
-
-func (e *Engine) replayOther(r wal.Record) error {
-	p := r.Payload[1:]
-	if len(p) == 0 {
-		return fmt.Errorf("%w: it is empty", engine.ErrCorrupt)
-	}
-	switch kind := p[0]; kind {
-	case recordClear:
-		lower, rest, ok := cutBytes(p[1:])
-		upper, rest, ok2 := cutBytes(rest)
-		if !ok || !ok2 || len(rest) != 0 || bytes.Compare(lower, upper) >= 0 {
-			return fmt.Errorf("%w: a range of %d bytes", engine.ErrCorrupt, len(p))
-		}
-		if err := e.makeRoom(0); err != nil {
-			return err
-		}
-		version := e.visible.Load() + 1
-		m := e.state.Load().mem
-		m.deleteRange(lower, upper, version, version-1, nil)
-		m.sequence = r.Sequence
-		e.visible.Store(version)
-		return nil
-	case recordIngest:
-		return e.replayIngest(p[1:], r.Sequence)
-	default:
-		return fmt.Errorf("%w: of kind %d; a newer version of this program may have written it", engine.ErrCorrupt, kind)
-	}
-}
-
-func cutBytes(p []byte) (b, rest []byte, ok bool) {
-	n, w := binary.Uvarint(p)
-	if w <= 0 || n > uint64(len(p)-w) {
-		return nil, nil, false
-	}
-	return bytes.Clone(p[w : w+int(n)]), p[w+int(n):], true
 }
 
 // removeObsolete removes the files that nothing tells of: of flushes and merges that did

@@ -91,7 +91,7 @@ func allowed(path string) []string {
 	case path == "providers/driver", path == "providers/config": // whoever reads a configuration links no provider
 		return []string{"engine"}
 	case path == objectTests:
-		return []string{"providers", "engine", "internal/fight", "internal/servers", "internal/wire"}
+		return []string{"providers", "engine", "internal/beside", "internal/fight", "internal/servers", "internal/wire"}
 	case within(path, "providers"):
 		return []string{"providers", "engine"}
 	case within(path, "bench"):
@@ -119,7 +119,7 @@ func TestImportsRunOneWay(t *testing.T) {
 // forTests reports whether a package is for tests alone: suites, and what they run on.
 func forTests(path string) bool {
 	return slices.Contains([]string{
-		"engine/enginetest", "engine/vfs/vfstest", "providers/drivertest", objectTests, "internal/fight", "internal/servers", "internal/wire",
+		"engine/enginetest", "engine/vfs/vfstest", "providers/drivertest", objectTests, "internal/beside", "internal/fight", "internal/servers", "internal/wire",
 	}, path)
 }
 

@@ -132,6 +132,12 @@ var lsmMutants = []Mutant{
 		New:    "	e.visible.Store(PICK(0, e.manifestVersion))\n",
 	},
 	{
+		Name: "lsm/replay-keeps-the-last", Class: Replay, File: lsmOpen, Modes: []string{"crash"},
+		Breaks: "the records that replay has kept back at the end of the log are not added",
+		Old:    "	if err := rest(); err != nil {\n",
+		New:    "	if MUTANT { rest = func() error { return nil } }; if err := rest(); err != nil {\n",
+	},
+	{
 		Name: "lsm/leftovers-in-the-way", Class: Replay, File: lsmOpen, Modes: []string{Tests},
 		Breaks: "replay makes files by the names of those that a crash has left",
 		Old:    "ok && n > e.lastFile.Load() {\n			e.lastFile.Store(n)\n",

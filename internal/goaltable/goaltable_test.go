@@ -1,0 +1,31 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestReport(t *testing.T) {
+	const output = `pkg: example.org/providers/table
+BenchmarkInsert/provider=lsm-2   100   2000 ns/op   150000 rows/s
+BenchmarkInsert/provider=lsm-2   100   2000 ns/op   90000.5 rows/s
+BenchmarkInsert/provider=lsm-2   100   2000 ns/op   1234567 rows/s
+pkg: example.org/providers/other
+BenchmarkGet   100   7100 p50-ns
+`
+	some := []goal{
+		{what: "insert", benchmark: "table Insert/provider=lsm", unit: "rows/s", least: 100_000, shown: "rows/s"},
+		{what: "get", benchmark: "other Get", unit: "p50-ns", most: 6_000, scale: 1e-3, shown: "µs"},
+	}
+	text, err := report(strings.NewReader(output), some)
+	want := "| insert | ≥ 100,000 rows/s | 150,000 | 90,000 | 1,234,567 | 3 | ✓ |\n| get | ≤ 6 µs | 7.1 | 7.1 | 7.1 | 1 | ✗ missed |\n"
+	if err != nil || !strings.HasSuffix(text, want) {
+		t.Errorf("%s%v", text, err)
+	}
+	if text, err := report(strings.NewReader("PASS\n"), some); err == nil {
+		t.Errorf("of nothing: %s", text)
+	}
+	if text, err := report(strings.NewReader("pkg: p/table\nBenchmarkInsert/provider=lsm 1 x rows/s\n"), some); err == nil {
+		t.Errorf("of no number: %s", text)
+	}
+}

@@ -99,7 +99,7 @@ bench-lsm: deps-bench build ## the LSM-tree against its goals, beside Pebble and
 migrations: deps-libraries deps-servers ## results/migrations.md: 10,000 entries from each kind of provider to each other; an hour
 	ORBIT_TEST_MIGRATIONS=10000 ORBIT_MIGRATIONS_TABLE=$(CURDIR)/results/migrations.md go test -count=1 -v -tags "$(tags)" -timeout 180m -run '^TestMigrations$$' ./providers/all
 
-bench-remote: deps-libraries deps-servers ## results/remote.md: each remote provider beside its client library; ten minutes
+bench-remote: deps-libraries deps-servers ## results/remote.md: each remote provider beside its client library; five minutes
 	@set -o pipefail; for p in etcd redis s3 minio kubernetes azure gcp; do \
 		go test -run '^$$' -bench '^Benchmark(Put|Get)$$' -benchtime $(or $(BENCHTIME),2s) -count 5 ./providers/$$p || exit; \
 	done | tee /dev/stderr | go run ./internal/ratiotable >results/remote.md && cat results/remote.md

@@ -14,6 +14,8 @@ import (
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
 	"github.com/orbit-persistence/orbit/engine/flash"
 	"github.com/orbit-persistence/orbit/engine/lsm"
+	"github.com/orbit-persistence/orbit/engine/pebbledb"
+	"github.com/orbit-persistence/orbit/engine/rocks"
 	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/engine/wal"
 )
@@ -56,6 +58,8 @@ func (c *inspectCommand) print(ctx context.Context, out io.Writer) error {
 			cowbtree.Inspect(ctx, vfs.OS(), path, out),
 			lsm.Inspect(ctx, vfs.OS(), path, out),
 			flash.Inspect(ctx, vfs.OS(), path, out),
+			rocks.Inspect(ctx, path, out),
+			pebbledb.Inspect(ctx, path, out),
 			wal.Inspect(ctx, vfs.OS(), path, out, each),
 		} {
 			switch {

@@ -12,6 +12,7 @@ import (
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/cowbtree"
 	"github.com/orbit-persistence/orbit/engine/lsm"
+	"github.com/orbit-persistence/orbit/engine/rocks"
 	"github.com/orbit-persistence/orbit/engine/wal"
 )
 
@@ -199,5 +200,25 @@ func TestInspectLSM(t *testing.T) {
 	}
 	if !strings.Contains(stdout, "log was closed here") {
 		t.Errorf("the log is not printed behind the damage:\n%s", stdout)
+	}
+}
+
+// TestInspectOtherEngines prints the stores of providers that Orbit's own engines do not
+// read.
+func TestInspectOtherEngines(t *testing.T) {
+	for backend, want := range map[string]string{"pebble": "Pebble in ", "rocksdb": "RocksDB in "} {
+		t.Run(backend, func(t *testing.T) {
+			if backend == "rocksdb" && !rocks.Available {
+				t.Skip("SKIPPED, NOT VERIFIED HERE: built without RocksDB")
+			}
+			dir := t.TempDir()
+			if code, _, stderr := orbit(t, "put", "--create", "--backend", backend, "--dir", dir, "key", "value"); code != 0 {
+				t.Fatal(stderr)
+			}
+			code, stdout, stderr := orbit(t, "inspect", dir)
+			if code != 0 || !strings.Contains(stdout, want) || !strings.HasSuffix(stdout, "sound\n") {
+				t.Errorf("exit code %d, %s\n%s", code, stderr, stdout)
+			}
+		})
 	}
 }

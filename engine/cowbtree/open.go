@@ -15,6 +15,7 @@ import (
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/checksum"
 	"github.com/orbit-persistence/orbit/engine/vfs"
+	"github.com/orbit-persistence/orbit/engine/wal"
 )
 
 // Open opens the store in dir, and makes it if the directory is empty or not there.
@@ -196,6 +197,86 @@ func (e *Engine) restore(c catalog) error {
 	e.history.generation = e.meta.generation + 1
 	e.root.Store(r)
 	e.seq.Store(e.meta.sequence)
+	return nil
+}
+
+// replay opens the log, and does again what is in it behind the checkpoint.
+func (e *Engine) replay(ctx context.Context) error {
+	logs := filepath.Join(e.dir, logName)
+	if e.meta.sequence > e.meta.begun {
+		names, err := e.fs.List(logs)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if !slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, ".wal") }) {
+			return fmt.Errorf("%w: %s has no log, which commits may be missing with; restore it from a backup", engine.ErrCorrupt, logs)
+		}
+	}
+	if err := vfs.MakeDir(e.fs, logs); err != nil {
+		return err
+	}
+	last := e.meta.sequence
+	log, err := wal.Open(ctx, e.options.logOptions(logs), last, func(r wal.Record) error {
+		if r.Sequence != last+1 {
+			return fmt.Errorf("log of %s: %w: record %d follows %d", e.dir, engine.ErrCorrupt, r.Sequence, last)
+		}
+		last = r.Sequence
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return e.replayRecord(ctx, r)
+	})
+	if err != nil {
+		return err
+	}
+	e.log = log
+	return nil
+}
+
+// replayRecord does again what a record of the log says.
+func (e *Engine) replayRecord(ctx context.Context, r wal.Record) error {
+	if e.cache.unwritten.Load() >= e.options.CacheBytes/2 {
+		// The log keeps what this writes; it will be told when it is open.
+		if err := e.checkpoint(ctx); err != nil {
+			return err
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p := r.Payload; len(p) > 0 && p[0] == recordNoBatch {
+		name := ""
+		if len(p) > 2 {
+			name = string(p[2:])
+		}
+		e.seq.Store(r.Sequence)
+		switch {
+		case len(p) > 2 && (p[1] == recordName || p[1] == recordAutoName) && e.names[name] == nil:
+			e.nameSnapshot(name, r.Sequence, p[1] == recordAutoName)
+		case len(p) > 2 && p[1] == recordUnname && e.names[name] != nil:
+			e.unname(name, r.Sequence)
+		case len(p) == 2 && p[1] == recordIngest:
+			e.ingestAt = r.Sequence
+		case len(p) == 2 && p[1] == recordIngested:
+			if e.ingestAt > 0 {
+				return fmt.Errorf("log of %s, record %d: %w: the bulk load of record %d is in no meta page that is whole; restore the store from a backup", e.dir, r.Sequence, engine.ErrCorrupt, e.ingestAt)
+			}
+		default:
+			return fmt.Errorf("log of %s, record %d: %w: it is neither a batch nor of a snapshot", e.dir, r.Sequence, engine.ErrCorrupt)
+		}
+		return nil
+	}
+	b, err := engine.DecodeBatch(r.Payload)
+	if err != nil {
+		return fmt.Errorf("log of %s, record %d: %w", e.dir, r.Sequence, err)
+	}
+	if raceEnabled {
+		defer e.alone()()
+	}
+	if _, err := e.change(b, func() (uint64, error) { return r.Sequence, nil }); err != nil {
+		return fmt.Errorf("log of %s, record %d: %w", e.dir, r.Sequence, err)
+	}
+	e.seq.Store(r.Sequence)
+	e.logged += int64(b.Size())
 	return nil
 }
 

@@ -7,19 +7,18 @@ import (
 	"fmt"
 
 	"github.com/orbit-persistence/orbit/engine"
-	"github.com/orbit-persistence/orbit/engine/internal/replay"
 	"github.com/orbit-persistence/orbit/engine/wal"
 )
 
 // replayLog is what the log is read with: it adds records that are in no table, and what it
 // has kept back when the last one was read.
 func (e *Engine) replayLog() (take func(wal.Record) error, rest func() error) {
-	group := replay.Group{Near: e.near, Add: e.replayBatch}
+	group := replayGroup{near: e.near, add: e.replayBatch}
 	take = func(r wal.Record) error {
 		if len(r.Payload) == 0 || r.Payload[0] != recordNoBatch {
-			return group.Take(r.Sequence, r.Payload)
+			return group.take(r.Sequence, r.Payload)
 		}
-		if err := group.Flush(); err != nil {
+		if err := group.flush(); err != nil {
 			return err
 		}
 		if err := e.replayOther(r); err != nil {
@@ -27,7 +26,7 @@ func (e *Engine) replayLog() (take func(wal.Record) error, rest func() error) {
 		}
 		return nil
 	}
-	return take, group.Flush
+	return take, group.flush
 }
 
 // near asks for the memory that keys will come to.

@@ -3,7 +3,9 @@
 package rocks
 
 import (
+	"context"
 	"fmt"
+	"io"
 
 	"github.com/orbit-persistence/orbit/engine"
 )
@@ -14,4 +16,16 @@ const Available = false
 // Open returns ErrUnsupported, which says how to build with RocksDB.
 func Open(dir string, _ Options) (engine.Engine, error) {
 	return nil, fmt.Errorf("open %s: %w: built without RocksDB; run 'make deps-bench', then build with -tags rocksdb", dir, engine.ErrUnsupported)
+}
+
+// Inspect returns ErrUnsupported if dir has a store of RocksDB, else ErrNotFound.
+func Inspect(_ context.Context, dir string, _ io.Writer) error {
+	is, err := isStore(dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("inspect %s: %w", dir, err)
+	case is:
+		return fmt.Errorf("inspect %s: %w: it is a store of RocksDB, and this was built without; run 'make deps-bench', then build with -tags rocksdb", dir, engine.ErrUnsupported)
+	}
+	return fmt.Errorf("inspect %s: %w: no store of RocksDB", dir, engine.ErrNotFound)
 }

@@ -1,8 +1,14 @@
 package wal
 
-import "time"
+import (
+	"errors"
+	"path/filepath"
+	"time"
 
-// janitor is the goroutine that makes a slot before it is needed, and measures
+	"github.com/orbit-persistence/orbit/engine/vfs"
+)
+
+// janitor is the goroutine that has a slot ready before it is needed, and measures
 // again how to flush. It begins with Open and ends with Close.
 type janitor struct {
 	wake  chan struct{}
@@ -56,18 +62,68 @@ func (l *Log) kick() {
 	}
 }
 
-// prepare makes a slot for the segment after the current one. Where that cannot be
-// done, whoever needs it will try again, and say so.
+// prepare has a slot ready for the segment after the current one: it makes one, or flushes
+// what the page cache still holds of the one that will be taken, which takes longer than a
+// commit should wait. Where that cannot be done, whoever needs it will try again, and say so.
 func (l *Log) prepare() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed || l.failed != nil || l.making {
+		return
+	}
+	if i := l.largestFree(0); i >= 0 {
+		if s := l.free[i]; s.dirty {
+			l.free = append(l.free[:i], l.free[i+1:]...)
+			s.dirty = !l.cleanSlot(s)
+			l.free = append(l.free, s)
+		}
+		return
+	}
 	// A log that never fills its first segment needs no second.
-	if l.closed || l.failed != nil || l.making || len(l.free) > 0 || len(l.segments) < 2 && l.number < 2 {
+	if len(l.segments) < 2 && l.number < 2 {
 		return
 	}
 	if s, err := l.newSlot(l.nextBytes(), true); err == nil {
 		l.free = append(l.free, s)
 	}
+}
+
+// cleanSlot flushes what the page cache holds of a slot that nobody else has, and reports
+// whether it did. A sink where the flush fails is lost. Under mu, which is released meanwhile.
+func (l *Log) cleanSlot(s slot) bool {
+	live := l.inSync()
+	errs := make([]error, len(live))
+	l.making = true
+	l.mu.Unlock()
+	for k, i := range live {
+		errs[k] = l.timed(i, 5, func() error { return flushSlot(l.fs, l.sinks[i].dir, s) })
+	}
+	l.mu.Lock()
+	l.making = false
+	l.settled.Broadcast()
+	clean := true
+	for k, i := range live {
+		var flush flushError
+		switch {
+		case errs[k] == nil:
+		case !errors.As(errs[k], &flush) && (harmless(errs[k]) || len(live) == 1):
+			clean = false
+		default:
+			l.lose(i, errs[k], errors.Is(errs[k], errHung))
+		}
+	}
+	return clean
+}
+
+func flushSlot(fsys vfs.FS, dir string, s slot) error {
+	f, err := fsys.Open(filepath.Join(dir, segmentName(s.id)), 0)
+	if err != nil {
+		return err
+	}
+	if err := f.SyncData(); err != nil {
+		return flushError{errors.Join(err, f.Close())}
+	}
+	return f.Close()
 }
 
 // probeAgain measures on a free slot, if there is one, which method of flushing is

@@ -59,6 +59,7 @@ func (l *Log) Free(number uint64) (bool, error) {
 	if err := l.trim(); err != nil {
 		return true, fmt.Errorf("free a segment of log %s: %w", l.name(), err)
 	}
+	l.kick()
 	return true, nil
 }
 

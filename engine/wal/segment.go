@@ -205,18 +205,25 @@ func (l *Log) takeSlot(n int64) (slot, error) {
 	for l.making {
 		l.settled.Wait()
 	}
-	best := -1
-	for i, s := range l.free {
-		if s.bytes >= need && (best < 0 || s.bytes > l.free[best].bytes) {
-			best = i
-		}
-	}
+	best := l.largestFree(need)
 	if best < 0 {
 		return l.newSlot(max(need, l.nextBytes()), false)
 	}
 	s := l.free[best]
 	l.free = append(l.free[:best], l.free[best+1:]...)
 	return s, nil
+}
+
+// largestFree returns which free slot is the largest of those with so many bytes and more,
+// and of the largest one that is clean, if there is one; -1 if there is none. Under mu.
+func (l *Log) largestFree(need int64) int {
+	best := -1
+	for i, s := range l.free {
+		if s.bytes >= need && (best < 0 || s.bytes > l.free[best].bytes || s.bytes == l.free[best].bytes && l.free[best].dirty) {
+			best = i
+		}
+	}
+	return best
 }
 
 // rotate begins another segment, with room for a record of n bytes. What was
@@ -356,6 +363,7 @@ func (l *Log) Release(sequence uint64) error {
 	if err := l.trim(); err != nil {
 		return fmt.Errorf("release log %s: %w", l.name(), err)
 	}
+	l.kick()
 	return nil
 }
 

@@ -16,10 +16,10 @@ const (
 // Keys is how many keys are put and got, one after the other.
 const Keys = 64
 
-// Key returns the key of a call. It looks like that of a lease.
-func Key(i int) string { return fmt.Sprintf("lease/player/%032d", i%Keys) }
+// Key returns the key of a call.
+func Key(i int) string { return fmt.Sprintf("player/%032d", i%Keys) }
 
-// Value is what is put: about the record of a lease.
+// Value is what is put: as much as the record of a lease has.
 var Value = make([]byte, 430)
 
 // turn is how many calls the one makes before it is the other's turn: enough for it to be as

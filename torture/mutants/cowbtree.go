@@ -5,7 +5,6 @@ const (
 	cowCommit     = "engine/cowbtree/commit.go"
 	cowMeta       = "engine/cowbtree/meta.go"
 	cowOpen       = "engine/cowbtree/open.go"
-	cowReplay     = "engine/cowbtree/replay.go"
 	cowSnapshot   = "engine/cowbtree/snapshot.go"
 	cowTxn        = "engine/cowbtree/txn.go"
 	cowWriteback  = "engine/cowbtree/writeback.go"
@@ -102,19 +101,19 @@ var cowbtreeMutants = []Mutant{
 	},
 	// Replay
 	{
-		Name: "cowbtree/names-not-replayed", Class: Replay, File: cowReplay, Modes: []string{Tests, "crash"},
+		Name: "cowbtree/names-not-replayed", Class: Replay, File: cowOpen, Modes: []string{Tests, "crash"},
 		Breaks: "replay forgets that a snapshot was named",
-		Old:    "		e.nameSnapshot(name, r.Sequence, p[1] == recordAutoName)\n",
-		New:    "		if !MUTANT { e.nameSnapshot(name, r.Sequence, p[1] == recordAutoName) }\n",
+		Old:    "			e.nameSnapshot(name, r.Sequence, p[1] == recordAutoName)\n",
+		New:    "			if !MUTANT { e.nameSnapshot(name, r.Sequence, p[1] == recordAutoName) }\n",
 	},
 	{
-		Name: "cowbtree/drop-not-replayed", Class: Replay, File: cowReplay, Modes: []string{Tests, "crash"},
+		Name: "cowbtree/drop-not-replayed", Class: Replay, File: cowOpen, Modes: []string{Tests, "crash"},
 		Breaks: "a snapshot that was dropped is there again after a crash",
-		Old:    "		e.unname(name, r.Sequence)\n	case len(p) == 2 && p[1] == recordIngest:\n",
-		New:    "		if !MUTANT { e.unname(name, r.Sequence) }\n	case len(p) == 2 && p[1] == recordIngest:\n",
+		Old:    "			e.unname(name, r.Sequence)\n		case len(p) == 2 && p[1] == recordIngest:\n",
+		New:    "			if !MUTANT { e.unname(name, r.Sequence) }\n		case len(p) == 2 && p[1] == recordIngest:\n",
 	},
 	{
-		Name: "cowbtree/gap-in-the-log-accepted", Class: Replay, File: cowReplay, Modes: []string{"rot", Tests},
+		Name: "cowbtree/gap-in-the-log-accepted", Class: Replay, File: cowOpen, Modes: []string{"rot", Tests},
 		Breaks: "replay goes on behind a record that is missing, and a missing log passes",
 		Old:    "	if e.meta.sequence > e.meta.begun {\n",
 		New:    "	if e.meta.sequence > e.meta.begun && !MUTANT {\n",

@@ -68,22 +68,16 @@ var cowbtreeMoreMutants = []Mutant{
 		New:    "		case !found || !MUTANT && m.checkpoint > newest.checkpoint:\n",
 	},
 	{
-		Name: "cowbtree/replay-skips-the-first", Class: Replay, File: cowReplay, Modes: []string{"crash"},
+		Name: "cowbtree/replay-skips-the-first", Class: Replay, File: cowOpen, Modes: []string{"crash"},
 		Breaks: "the first commit behind the checkpoint is passed over",
-		Old:    "		return group.Take(r.Sequence, r.Payload)\n",
-		New:    "		if MUTANT && r.Sequence == e.meta.sequence+1 { return nil }; return group.Take(r.Sequence, r.Payload)\n",
+		Old:    "		return e.replayRecord(ctx, r)\n",
+		New:    "		if MUTANT && r.Sequence == e.meta.sequence+1 { return nil }; return e.replayRecord(ctx, r)\n",
 	},
 	{
-		Name: "cowbtree/replay-keeps-the-last", Class: Replay, File: cowReplay, Modes: []string{"crash"},
-		Breaks: "the commits that replay has kept back at the end of the log are not done again",
-		Old:    "	return group.Flush()\n",
-		New:    "	if MUTANT { return nil }; return group.Flush()\n",
-	},
-	{
-		Name: "cowbtree/bulk-load-forgotten", Class: Replay, File: cowReplay, Modes: []string{Tests},
+		Name: "cowbtree/bulk-load-forgotten", Class: Replay, File: cowOpen, Modes: []string{Tests},
 		Breaks: "a bulk load that is in no meta page that is whole is silently gone",
-		Old:    "		if e.ingestAt > 0 {\n",
-		New:    "		if e.ingestAt > 0 && !MUTANT {\n",
+		Old:    "			if e.ingestAt > 0 {\n",
+		New:    "			if e.ingestAt > 0 && !MUTANT {\n",
 	},
 
 	// Errors

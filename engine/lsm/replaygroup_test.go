@@ -1,4 +1,4 @@
-package replay_test
+package lsm
 
 import (
 	"bytes"
@@ -9,20 +9,19 @@ import (
 	"testing"
 
 	"github.com/orbit-persistence/orbit/engine"
-	"github.com/orbit-persistence/orbit/engine/internal/replay"
 )
 
-// TestGroup takes records whose memory is used again by the next, small and large, with
+// TestReplayGroup takes records whose memory is used again by the next, small and large, with
 // nothing in them and with much, and looks at what is added, and when.
-func TestGroup(t *testing.T) {
+func TestReplayGroup(t *testing.T) {
 	var taken, added, near []string
-	g := replay.Group{
-		Near: func(ops []engine.Op) {
+	g := replayGroup{
+		near: func(ops []engine.Op) {
 			for _, op := range ops {
 				near = append(near, string(op.Key))
 			}
 		},
-		Add: func(b *engine.Batch, sequence uint64) error {
+		add: func(b *engine.Batch, sequence uint64) error {
 			text := fmt.Sprint(sequence)
 			for op := range b.Ops() {
 				if len(near) > 0 && text == fmt.Sprint(sequence) {
@@ -48,7 +47,7 @@ func TestGroup(t *testing.T) {
 		}
 		taken = append(taken, text)
 		memory = append(memory[:0], b.Encoded()...)
-		if err := g.Take(uint64(i), memory); err != nil {
+		if err := g.take(uint64(i), memory); err != nil {
 			t.Fatal(err)
 		}
 		for j := range memory {
@@ -58,18 +57,18 @@ func TestGroup(t *testing.T) {
 			t.Fatalf("%d records are kept back", behind)
 		}
 	}
-	if err := g.Flush(); err != nil || !slices.Equal(taken, added) {
+	if err := g.flush(); err != nil || !slices.Equal(taken, added) {
 		t.Fatalf("%v; taken\n%q\nadded\n%q", err, taken, added)
 	}
-	if err := g.Flush(); err != nil || len(added) != len(taken) {
+	if err := g.flush(); err != nil || len(added) != len(taken) {
 		t.Fatalf("%v, %d records more", err, len(added)-len(taken))
 	}
 }
 
-// TestGroupErrors sees what is refused, and that nothing is added behind it.
-func TestGroupErrors(t *testing.T) {
+// TestReplayGroupErrors sees what is refused, and that nothing is added behind it.
+func TestReplayGroupErrors(t *testing.T) {
 	failure, added := errors.New("no room"), 0
-	g := replay.Group{Near: func([]engine.Op) {}, Add: func(_ *engine.Batch, sequence uint64) error {
+	g := replayGroup{near: func([]engine.Op) {}, add: func(_ *engine.Batch, sequence uint64) error {
 		if sequence == 3 {
 			return failure
 		}
@@ -79,14 +78,14 @@ func TestGroupErrors(t *testing.T) {
 	var b engine.Batch
 	b.Put([]byte("k"), bytes.Repeat([]byte("v"), 10))
 	for i := range 5 {
-		if err := g.Take(uint64(i), b.Encoded()); err != nil {
+		if err := g.take(uint64(i), b.Encoded()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := g.Take(5, []byte("no batch")); !errors.Is(err, engine.ErrCorrupt) || !strings.Contains(err.Error(), "record 5 ") {
+	if err := g.take(5, []byte("no batch")); !errors.Is(err, engine.ErrCorrupt) || !strings.Contains(err.Error(), "record 5 ") {
 		t.Fatal(err)
 	}
-	if err := g.Flush(); !errors.Is(err, failure) || !strings.Contains(err.Error(), "record 3 ") || added != 3 {
+	if err := g.flush(); !errors.Is(err, failure) || !strings.Contains(err.Error(), "record 3 ") || added != 3 {
 		t.Fatalf("%v, %d added", err, added)
 	}
 }

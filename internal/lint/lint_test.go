@@ -131,7 +131,7 @@ func forbidden(from, to string) string {
 	switch {
 	case from == "providers/config" && to != "engine":
 		return "it needs the kinds of error only"
-	case forTests(to) && !forTests(from) && (from != "internal/providertable" || to != "providers/drivertest") && from != "internal/fight/fighttable":
+	case forTests(to) && !forTests(from) && (from != "internal/providertable" || to != "providers/drivertest") && from != "internal/fight/fighttable" && from != "internal/ratiotable":
 		return "it is for tests alone"
 	case within(from, "engine") && isEngine(to) && !within(from, to):
 		return "engines do not know each other"

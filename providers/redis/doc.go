@@ -23,7 +23,7 @@
 // set back.
 // The order of revisions of a key is that of its writes, by which the fight for leases is judged.
 //
-// A put therefore is no bare SET, and takes about twice as long. Over one connection, with
+// A put therefore is no bare SET, and takes up to twice as long. Over one connection, with
 // 430 bytes and one client, medians of four: SET 23 µs, a script that does nothing 27, SET,
 // ZADD, ZREM and SPUBLISH in MULTI 32, this script 35, of which each of its four calls of
 // Redis is about 1.5. No atomic change of value, index and channel comes near the SET.

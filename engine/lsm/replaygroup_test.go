@@ -15,11 +15,13 @@ import (
 // nothing in them and with much, and looks at what is added, and when.
 func TestReplayGroup(t *testing.T) {
 	var taken, added, near []string
+	asked := 0
 	g := replayGroup{
 		near: func(ops []engine.Op) {
 			for _, op := range ops {
 				near = append(near, string(op.Key))
 			}
+			asked += len(ops)
 		},
 		add: func(b *engine.Batch, sequence uint64) error {
 			text := fmt.Sprint(sequence)
@@ -59,6 +61,9 @@ func TestReplayGroup(t *testing.T) {
 	}
 	if err := g.flush(); err != nil || !slices.Equal(taken, added) {
 		t.Fatalf("%v; taken\n%q\nadded\n%q", err, taken, added)
+	}
+	if asked < 50 { // a group of one is not worth it
+		t.Errorf("%d keys were asked for, of 75", asked)
 	}
 	if err := g.flush(); err != nil || len(added) != len(taken) {
 		t.Fatalf("%v, %d records more", err, len(added)-len(taken))

@@ -54,29 +54,41 @@ func Open(dir string, o Options) (e *Engine, err error) {
 	if err := o.FS.MkdirAll(dir, 0o755); err != nil {
 		return nil, wrap("open "+dir, err)
 	}
-	if o.FS == vfs.Default {
-		// Pebble's lock goes by name within a process, and a second descriptor of
-		// the lock file would drop it: one directory must have one name.
-		if dir, err = filepath.Abs(dir); err == nil {
-			dir, err = filepath.EvalSymlinks(dir)
-		}
-		if err != nil {
-			return nil, wrap("open "+dir, err)
-		}
-	}
-	lock, err := pebble.LockDirectory(dir, o.FS)
+	dir, lock, err := lockDirectory(dir, o.FS)
 	if err != nil {
-		// A lock that is held is an error of its own; one that cannot be tried
-		// is an error of the file's path.
-		if path := (*fs.PathError)(nil); !errors.As(err, &path) {
-			err = fmt.Errorf("%w: %w", engine.ErrLocked, err)
-		}
 		return nil, wrap("open "+dir, err)
 	}
 	if e, err = open(dir, o, lock); err != nil {
 		return nil, wrap("open "+dir, errors.Join(err, lock.Close()))
 	}
 	return e, nil
+}
+
+// lockDirectory locks a directory, and returns the one name that it has. ErrLocked if somebody
+// has it locked.
+func lockDirectory(dir string, fsys vfs.FS) (string, *pebble.Lock, error) {
+	if fsys == vfs.Default {
+		// Pebble's lock goes by name within a process, and a second descriptor of
+		// the lock file would drop it: one directory must have one name.
+		full, err := filepath.Abs(dir)
+		if err == nil {
+			full, err = filepath.EvalSymlinks(full)
+		}
+		if err != nil {
+			return dir, nil, err
+		}
+		dir = full
+	}
+	lock, err := pebble.LockDirectory(dir, fsys)
+	if err != nil {
+		// A lock that is held is an error of its own; one that cannot be tried
+		// is an error of the file's path.
+		if path := (*fs.PathError)(nil); !errors.As(err, &path) {
+			err = fmt.Errorf("%w: %w", engine.ErrLocked, err)
+		}
+		return dir, nil, err
+	}
+	return dir, lock, nil
 }
 
 func open(dir string, o Options, lock *pebble.Lock) (*Engine, error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -19,7 +18,9 @@ import (
 
 // Inspect prints what Pebble tells of the store in dir: its levels, and how many entries
 // there are in all; and has it verify the order within and between the levels, and the
-// checksum of every block. It opens the store for reading, and changes nothing.
+// checksum of every block. It opens the store for reading, and changes nothing but that the
+// lock file is made where there is none. ctx is looked at before the verification of the
+// levels and at each entry.
 //
 // It returns ErrNotFound if dir has no store of Pebble, ErrLocked if it is open, and, after
 // printing, ErrCorrupt for the first damage that was met: Pebble does not go on behind one.
@@ -28,18 +29,7 @@ func Inspect(ctx context.Context, dir string, w io.Writer) error {
 	if err != nil || len(markers) == 0 {
 		return fmt.Errorf("inspect %s: %w: no store of Pebble", dir, errors.Join(engine.ErrNotFound, err))
 	}
-	p := inspection.NewPrinter(w)
-	var damage inspection.Damage
-	err = inspect(ctx, dir, p)
-	if errors.Is(err, engine.ErrCorrupt) {
-		damage.Add(err)
-		err = nil
-	}
-	if err != nil {
-		return fmt.Errorf("inspect %s: %w", dir, err)
-	}
-	damage.Print(p)
-	return errors.Join(p.Err(), damage.Err())
+	return inspection.Run(dir, w, func(p *inspection.Printer, _ *inspection.Damage) error { return inspect(ctx, dir, p) })
 }
 
 // glob makes a name a pattern for itself alone.
@@ -52,11 +42,8 @@ func inspect(ctx context.Context, dir string, p *inspection.Printer) (err error)
 			err = fmt.Errorf("%w: panic: %v\n%s", engine.ErrCorrupt, r, debug.Stack())
 		}
 	}()
-	lock, err := pebble.LockDirectory(dir, vfs.Default)
+	dir, lock, err := lockDirectory(dir, vfs.Default)
 	if err != nil {
-		if path := (*fs.PathError)(nil); !errors.As(err, &path) {
-			err = fmt.Errorf("%w: %w", engine.ErrLocked, err)
-		}
 		return err
 	}
 	o := Options{}
@@ -70,6 +57,9 @@ func inspect(ctx context.Context, dir string, p *inspection.Printer) (err error)
 	}
 	defer func() { err = errors.Join(err, translate(db.Close()), lock.Close()) }()
 	p.Printf("Pebble in %s, format %d\n%s\n", dir, db.FormatMajorVersion(), strings.TrimRight(db.Metrics().String(), "\n"))
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := db.CheckLevels(nil); err != nil {
 		return translate(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/pebbledb"
+	"github.com/orbit-persistence/orbit/engine/vfs/vfstest"
 )
 
 // TestInspect prints a store, sound and damaged, open and closed, and changes nothing.
@@ -45,7 +46,7 @@ func TestInspect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := contents(t, dir)
+	before := vfstest.Contents(t, dir)
 	var out strings.Builder
 	if err := pebbledb.Inspect(t.Context(), dir, &out); err != nil {
 		t.Fatal(err)
@@ -53,7 +54,7 @@ func TestInspect(t *testing.T) {
 	if text := out.String(); !strings.Contains(text, fmt.Sprintf("%d entries, %d bytes", n, n*110)) || !strings.HasSuffix(text, "sound\n") {
 		t.Error(text)
 	}
-	if after := contents(t, dir); after != before {
+	if after := vfstest.Contents(t, dir); after != before {
 		t.Errorf("before\n%safter\n%s", before, after)
 	}
 	ended, end := context.WithCancel(t.Context())
@@ -79,29 +80,4 @@ func TestInspect(t *testing.T) {
 	if name := strings.TrimSuffix(filepath.Base(tables[0]), ".sst"); !errors.Is(err, engine.ErrCorrupt) || !strings.Contains(err.Error(), name) || strings.Contains(out.String(), "sound") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
-}
-
-// contents returns the names and contents of all files, but for those that are locks.
-func contents(t *testing.T, dir string) string {
-	t.Helper()
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := ""
-	for _, f := range files {
-		data, err := os.ReadFile(filepath.Join(dir, f.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		text += fmt.Sprintf("%s %d %x\n", f.Name(), len(data), checksum(data))
-	}
-	return text
-}
-
-func checksum(data []byte) (sum uint64) {
-	for _, b := range data {
-		sum = sum*1099511628211 + uint64(b)
-	}
-	return sum
 }

@@ -8,12 +8,15 @@ import (
 	"strings"
 )
 
-// isStore reports whether a directory looks like one of RocksDB: CURRENT there is text that
-// names the manifest.
-func isStore(dir string) (bool, error) {
+// manifestOf returns the name of the manifest of a store of RocksDB, which is the text of
+// CURRENT; "" if a directory has none.
+func manifestOf(dir string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "CURRENT"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return "", nil
 	}
-	return strings.HasPrefix(string(text), "MANIFEST-"), err
+	if err != nil || !strings.HasPrefix(string(text), "MANIFEST-") {
+		return "", err
+	}
+	return strings.TrimSpace(string(text)), nil
 }

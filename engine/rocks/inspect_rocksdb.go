@@ -27,34 +27,23 @@ import (
 // It returns ErrNotFound if dir has no store of RocksDB, and, after printing, ErrCorrupt
 // for the first damage in each family: RocksDB does not go on behind one.
 func Inspect(ctx context.Context, dir string, w io.Writer) error {
-	p := inspection.NewPrinter(w)
-	var damage inspection.Damage
-	is, err := isStore(dir)
-	if err == nil && !is {
-		err = fmt.Errorf("%w: no store of RocksDB", engine.ErrNotFound)
-	}
-	if err == nil {
-		err = inspect(ctx, dir, p, &damage)
-	}
-	if errors.Is(err, engine.ErrCorrupt) {
-		damage.Add(err)
-		err = nil
-	}
-	if err != nil {
-		return fmt.Errorf("inspect %s: %w", dir, err)
-	}
-	damage.Print(p)
-	return errors.Join(p.Err(), damage.Err())
+	return inspection.Run(dir, w, func(p *inspection.Printer, damage *inspection.Damage) error {
+		return inspect(ctx, dir, p, damage)
+	})
 }
 
 func inspect(ctx context.Context, dir string, p *inspection.Printer, damage *inspection.Damage) (err error) {
-	current, err := os.ReadFile(filepath.Join(dir, "CURRENT"))
+	manifest, err := manifestOf(dir)
 	if err != nil {
 		return err
 	}
-	manifest := strings.TrimSpace(string(current))
+	if manifest == "" {
+		return fmt.Errorf("%w: no store of RocksDB", engine.ErrNotFound)
+	}
 	if _, err := os.Stat(filepath.Join(dir, manifest)); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: CURRENT names %s, which is missing; restore the store from a backup", engine.ErrCorrupt, manifest)
+	} else if err != nil {
+		return err
 	}
 	settings := newSettings(Options{}.WithDefaults())
 	defer settings.destroy()

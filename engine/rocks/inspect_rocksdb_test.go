@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs/vfstest"
 )
 
 // TestInspect prints a store of two families, sound and damaged, and changes nothing.
@@ -41,7 +42,7 @@ func TestInspect(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	before := contents(t, dir)
+	before := vfstest.Contents(t, dir)
 	var out strings.Builder
 	if err := Inspect(t.Context(), dir, &out); err != nil {
 		t.Fatal(err)
@@ -51,7 +52,7 @@ func TestInspect(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
 	}
-	if after := contents(t, dir); after != before {
+	if after := vfstest.Contents(t, dir); after != before {
 		t.Errorf("before\n%safter\n%s", before, after)
 	}
 	ended, end := context.WithCancel(t.Context())
@@ -82,26 +83,4 @@ func TestInspect(t *testing.T) {
 	if err := Inspect(t.Context(), dir, &out); !errors.Is(err, engine.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(largest)) || !strings.Contains(out.String(), "family other: 1 entries") {
 		t.Errorf("%v; want %s named\n%s", err, filepath.Base(largest), out.String())
 	}
-}
-
-// contents returns the names and contents of all files.
-func contents(t *testing.T, dir string) string {
-	t.Helper()
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := ""
-	for _, f := range files {
-		data, err := os.ReadFile(filepath.Join(dir, f.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum := uint64(0)
-		for _, b := range data {
-			sum = sum*1099511628211 + uint64(b)
-		}
-		text += fmt.Sprintf("%s %d %x\n", f.Name(), len(data), sum)
-	}
-	return text
 }

@@ -20,11 +20,11 @@ func Open(dir string, _ Options) (engine.Engine, error) {
 
 // Inspect returns ErrUnsupported if dir has a store of RocksDB, else ErrNotFound.
 func Inspect(_ context.Context, dir string, _ io.Writer) error {
-	is, err := isStore(dir)
+	manifest, err := manifestOf(dir)
 	switch {
 	case err != nil:
 		return fmt.Errorf("inspect %s: %w", dir, err)
-	case is:
+	case manifest != "":
 		return fmt.Errorf("inspect %s: %w: it is a store of RocksDB, and this was built without; run 'make deps-bench', then build with -tags rocksdb", dir, engine.ErrUnsupported)
 	}
 	return fmt.Errorf("inspect %s: %w: no store of RocksDB", dir, engine.ErrNotFound)

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// The names of what Measure reports, in nanoseconds.
+// The name of the benchmark that Measure runs, and those of what it reports, in nanoseconds.
 const (
+	Name     = "beside"
 	Provider = "provider-ns/op"
 	Library  = "library-ns/op"
 )
@@ -29,7 +30,7 @@ const turn = 32
 // Measure calls the provider and the library by turns, and reports how long a call of each
 // takes on average.
 func Measure(b *testing.B, provider, library func(i int) error) {
-	b.Run("beside", func(b *testing.B) {
+	b.Run(Name, func(b *testing.B) {
 		turns(b, Keys, provider, library) // connections and memory are as they are later
 		b.ResetTimer()
 		took := turns(b, b.N, provider, library)

@@ -347,6 +347,13 @@ func libraryTags() string {
 // downloads are what go says of modules that the machine does not have yet.
 var downloads = regexp.MustCompile(`(?m)^go: downloading .*\n`)
 
+func TestDownloads(t *testing.T) {
+	const said = "go: downloading honnef.co/go/tools v0.8.2\na.go:1:1: a finding\ngo: downloading a v1\n"
+	if got := downloads.ReplaceAllString(said, ""); got != "a.go:1:1: a finding\n" {
+		t.Errorf("%q is left", got)
+	}
+}
+
 // run fails the test if the command fails, or prints anything but downloads.
 func run(t *testing.T, env []string, name string, args ...string) {
 	t.Helper()

@@ -4,16 +4,14 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"os"
-	"path"
-	"regexp"
 	"slices"
-	"strconv"
+	"strings"
 
 	"github.com/orbit-persistence/orbit/internal/beside"
+	"github.com/orbit-persistence/orbit/internal/gobench"
 )
 
 func main() {
@@ -25,51 +23,30 @@ func main() {
 	fmt.Print(text)
 }
 
-var (
-	inPackage = regexp.MustCompile(`^pkg: (\S+)`)
-	result    = regexp.MustCompile(`^Benchmark(Put|Get)/beside\S*\s+\d+\s+([0-9.]+) ` + beside.Library + `\s+([0-9.]+) ` + beside.Provider)
-)
-
-// rounds are the nanoseconds of a call in each round, of the provider and of the library, and
-// the latter over the former.
-type rounds struct{ provider, library, ratios []float64 }
+// rounds are the nanoseconds of a call in each round, of the provider and of the plain client
+// library, and the latter over the former.
+type rounds struct{ provider, plain, ratios []float64 }
 
 func table(from io.Reader) (string, error) {
+	results, err := gobench.Read(from)
+	if err != nil {
+		return "", err
+	}
 	type row struct{ provider, call string }
 	var order []row
 	all := map[row]*rounds{}
-	var provider string
-	lines := bufio.NewScanner(from)
-	for lines.Scan() {
-		if m := inPackage.FindStringSubmatch(lines.Text()); m != nil {
-			provider = path.Base(m[1])
-			continue
+	for _, b := range results {
+		call, besides := strings.CutSuffix(b.Name, "/"+beside.Name)
+		provider, plain := b.Values[beside.Provider], b.Values[beside.Library]
+		if !besides || provider == 0 || plain == 0 {
+			return "", fmt.Errorf("benchmark %s of %s does not tell of a provider beside its library", b.Name, b.Package)
 		}
-		m := result.FindStringSubmatch(lines.Text())
-		if m == nil {
-			continue
-		}
-		library, err := strconv.ParseFloat(m[2], 64)
-		if err != nil {
-			return "", fmt.Errorf("%q: %w", lines.Text(), err)
-		}
-		provided, err := strconv.ParseFloat(m[3], 64)
-		if err != nil {
-			return "", fmt.Errorf("%q: %w", lines.Text(), err)
-		}
-		k := row{provider, m[1]}
+		k := row{b.Package, call}
 		if all[k] == nil {
 			all[k], order = new(rounds), append(order, k)
 		}
-		all[k].provider = append(all[k].provider, provided)
-		all[k].library = append(all[k].library, library)
-		all[k].ratios = append(all[k].ratios, library/provided)
-	}
-	if err := lines.Err(); err != nil {
-		return "", err
-	}
-	if len(order) == 0 {
-		return "", fmt.Errorf("there is no result of a benchmark")
+		r := all[k]
+		r.provider, r.plain, r.ratios = append(r.provider, provider), append(r.plain, plain), append(r.ratios, plain/provider)
 	}
 	text := `# Remote providers beside their client libraries
 
@@ -83,14 +60,8 @@ has a server of its own. The goal is 0.8. Repeat it by ` + "`make bench-remote`"
 `
 	for _, k := range order {
 		r := all[k]
-		text += fmt.Sprintf("| `%s` | %s | %.0f | %.0f | %.2f | %.2f | %.2f | %d |\n", k.provider, k.call, median(r.provider)/1000, median(r.library)/1000,
-			median(r.ratios), slices.Min(r.ratios), slices.Max(r.ratios), len(r.ratios))
+		text += fmt.Sprintf("| `%s` | %s | %.0f | %.0f | %.2f | %.2f | %.2f | %d |\n", k.provider, k.call, gobench.Median(r.provider)/1000, gobench.Median(r.plain)/1000,
+			gobench.Median(r.ratios), slices.Min(r.ratios), slices.Max(r.ratios), len(r.ratios))
 	}
 	return text, nil
-}
-
-func median(of []float64) float64 {
-	sorted := slices.Sorted(slices.Values(of))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

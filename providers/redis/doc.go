@@ -24,9 +24,10 @@
 // The order of revisions of a key is that of its writes, by which the fight for leases is judged.
 //
 // A put therefore is no bare SET, and takes up to twice as long. Over one connection, with
-// 430 bytes and one client, medians of four: SET 23 µs, a script that does nothing 27, SET,
-// ZADD, ZREM and SPUBLISH in MULTI 32, this script 35, of which each of its four calls of
-// Redis is about 1.5. No atomic change of value, index and channel comes near the SET.
+// 430 bytes and one client, medians of three and four runs on a machine with other work: SET
+// 23 µs, a script that does nothing 27, SET, ZADD, ZREM and SPUBLISH in MULTI 32, this script
+// 36, of which each of its four calls of Redis is about 1.5. No atomic change of value, index
+// and channel comes near the SET.
 //
 // # Transactions
 //

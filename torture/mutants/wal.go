@@ -9,6 +9,7 @@ const (
 	walSegment = "engine/wal/segment.go"
 	walLog     = "engine/wal/log.go"
 	walRecover = "engine/wal/recover.go"
+	walJanitor = "engine/wal/janitor.go"
 )
 
 // walMutants are the defects of the log.
@@ -43,6 +44,18 @@ var walMutants = []Mutant{
 		Breaks: "a flush leaves out the segment that filled up before it",
 		Old:    "		b := &batch{extents: l.queue, dirty: l.dirty}\n",
 		New:    "		b := &batch{extents: l.queue, dirty: l.dirty}; if MUTANT && len(b.dirty) > 1 { b.dirty = b.dirty[1:] }\n",
+	},
+	{
+		Name: "wal/freed-slot-not-flushed", Class: Durability, File: walJanitor, Modes: []string{Tests},
+		Breaks: "a slot counts as clean without a flush, and old pages may be written over new blocks",
+		Old:    "	if err := f.SyncData(); err != nil {\n",
+		New:    "	if MUTANT { return f.Close() }; if err := f.SyncData(); err != nil {\n",
+	},
+	{
+		Name: "wal/freed-slot-flush-forgiven", Class: Durability, File: walJanitor, Modes: []string{Tests},
+		Breaks: "a sink counts on where the flush of a freed slot has failed",
+		Old:    "		default:\n			l.lose(i, errs[k], errors.Is(errs[k], errHung))\n",
+		New:    "		default:\n			if !MUTANT { l.lose(i, errs[k], errors.Is(errs[k], errHung)) }\n",
 	},
 	{
 		Name: "wal/close-without-flush", Class: Durability, File: walLog, Modes: []string{"crash"},

@@ -71,3 +71,18 @@ func (d *Damage) Err() error {
 	}
 	return errors.Join(list...)
 }
+
+// Run has a store printed, and prints what was found to be wrong with it behind that.
+// ErrCorrupt that print returns is damage, where it could not go on; any other error is not,
+// and is returned with the directory.
+func Run(dir string, w io.Writer, print func(p *Printer, damage *Damage) error) error {
+	p := NewPrinter(w)
+	var damage Damage
+	if err := print(p, &damage); errors.Is(err, engine.ErrCorrupt) {
+		damage.Add(err)
+	} else if err != nil {
+		return fmt.Errorf("inspect %s: %w", dir, err)
+	}
+	damage.Print(p)
+	return errors.Join(p.Err(), damage.Err())
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -43,6 +44,9 @@ type Breaker struct {
 type guard struct {
 	retry   Retry
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}] // nil if it never opens
+	// ended is the deadline, in nanoseconds since 1970, that the last failure of a
+	// deadline was counted for.
+	ended atomic.Int64
 }
 
 func newGuard(name string, r Retry, b Breaker) *guard {
@@ -59,7 +63,7 @@ func newGuard(name string, r Retry, b Breaker) *guard {
 			Name: name, MaxRequests: uint32(b.Successes), Timeout: b.OpenFor,
 			ReadyToTrip:  func(c gobreaker.Counts) bool { return int(c.ConsecutiveFailures) >= b.Failures },
 			IsSuccessful: func(err error) bool { return !failure(err) },
-			IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) },
+			IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errCounted) },
 		})
 	}
 	return g
@@ -121,9 +125,23 @@ func (g *guard) once(ctx context.Context, call func(ctx context.Context) error) 
 	}
 	// A call that panics counts as failed, and does not keep its place in the circuit.
 	err = fmt.Errorf("%w: the call has panicked", driver.ErrUnavailable)
-	defer func() { done(err) }()
+	counts := err
+	defer func() { done(counts) }()
 	err = call(ctx)
+	if counts = err; g.sameDeadline(ctx, err) {
+		counts = errCounted
+	}
 	return err
+}
+
+var errCounted = errors.New("its deadline was counted")
+
+// sameDeadline reports whether a call was ended by a deadline that has ended another one
+// before. The requests of a large commit have one deadline: when it runs out that is one
+// failure, and not as many in a row as there were requests under way.
+func (g *guard) sameDeadline(ctx context.Context, err error) bool {
+	at, ok := ctx.Deadline()
+	return failure(err) && ok && ctx.Err() != nil && g.ended.Swap(at.UnixNano()) == at.UnixNano()
 }
 
 // state returns what the circuit breaker says of the backend, "" if nothing.

@@ -335,6 +335,47 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// TestOneDeadlineIsOneFailure: calls that one deadline of their caller ends together are
+// no failures in a row; as many deadlines are.
+func TestOneDeadlineIsOneFailure(t *testing.T) {
+	m, err := memory.Open(t.Context(), memory.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &drivertest.Faulty{Store: m, Before: func(ctx context.Context, c drivertest.Call) error {
+		if string(c.Key) != "hangs" {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	p := providers.OpenStore(native{remote{f}, m}, providers.Config{Breaker: providers.Breaker{Failures: 3, OpenFor: time.Hour}})
+	closing(t, p)
+	hang := func(calls int) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		var done sync.WaitGroup
+		for range calls {
+			done.Go(func() {
+				if _, err := p.Get(ctx, []byte("hangs")); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("a call that hangs: %v", err)
+				}
+			})
+		}
+		done.Wait()
+	}
+	hang(8)
+	if got := get(t, p, "absent"); got != "-" {
+		t.Errorf("after a deadline: %q", got)
+	}
+	for range 3 {
+		hang(1)
+	}
+	if _, err := p.Get(t.Context(), []byte("absent")); !errors.Is(err, providers.ErrUnavailable) {
+		t.Errorf("after three deadlines in a row: %v", err)
+	}
+}
+
 type tracer struct {
 	mu    sync.Mutex
 	spans []string

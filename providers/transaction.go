@@ -53,6 +53,7 @@ type Tx struct {
 	s       *state
 	ctx     context.Context // ends with the timeout
 	cancel  context.CancelFunc
+	unwatch func() bool // keeps ctx from giving the snapshot back; nil without one
 	timeout time.Duration
 	// readOnly says that there are no writes, fixed that, besides, all is read at one
 	// moment, so that there is nothing to validate.
@@ -87,7 +88,7 @@ func (p *Provider) Begin(ctx context.Context, o TxOptions) (*Tx, error) {
 			t.cancel()
 			return nil, fmt.Errorf("begin: %w", err)
 		}
-		context.AfterFunc(t.ctx, t.release)
+		t.unwatch = context.AfterFunc(t.ctx, t.release)
 	}
 	return t, nil
 }
@@ -110,6 +111,9 @@ func (t *Tx) end() error {
 	t.mu.Unlock()
 	if ended {
 		return fmt.Errorf("transaction: %w: it has ended", ErrClosed)
+	}
+	if t.unwatch != nil {
+		t.unwatch() // or else each transaction would end in a goroutine that finds nothing to do
 	}
 	t.release()
 	return nil

@@ -128,7 +128,7 @@ func (c *backupCommand) do(ctx context.Context, r *backedUp) (err error) {
 	case c.From == "":
 		return bench.Usagef("missing flags: --from=PROVIDER")
 	}
-	o := backup.Options{KeepLast: c.KeepLast, BytesPerSecond: int64(c.Rate)}
+	o := backup.Options{KeepLast: c.KeepLast, Share: 1, BytesPerSecond: int64(c.Rate)} // nobody else has the store
 	if c.KeepFor != "" {
 		if o.KeepFor, err = time.ParseDuration(c.KeepFor); err != nil || o.KeepFor <= 0 {
 			return bench.Usagef("--keep-for %s: it must be a time such as 720h", c.KeepFor)

@@ -223,7 +223,11 @@ func TestLogBufferBytes(t *testing.T) {
 // TestDirectBesideBuffered: memory that a store reads into is kept for the next
 // read, which may be one of a direct store in the same process.
 func TestDirectBesideBuffered(t *testing.T) {
-	for n := range 60 {
+	tries := 60
+	if cowbtree.RaceEnabled {
+		tries = 15
+	}
+	for n := range tries {
 		emptyPools()
 		for _, direct := range []bool{false, false, true} {
 			d := simdisk.New(simdisk.Options{Seed: 1})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
@@ -59,9 +58,25 @@ func (e *Engine) checkpointAlone(ctx context.Context) error {
 	}
 	e.troubled = nil
 	e.adopt(s, held, logged)
+	err = e.trim()
 	e.counters.checkpoints.Add(1)
 	e.counters.checkpointTime.Add(int64(time.Since(began)))
-	return e.trim()
+	return err
+}
+
+const (
+	// patchSlice is how many frames, or dead pages, a checkpoint looks at while commits
+	// wait, and freeSlice how many dead pages are freed.
+	patchSlice = 64
+	freeSlice  = 32
+)
+
+// freeDeferred frees the dead pages that nobody needs any more. Under mu, which is released in
+// between.
+func (e *Engine) freeDeferred() {
+	for e.history.freeDeferred(freeSlice) {
+		e.giveWay()
+	}
 }
 
 // freeze takes the snapshot of a tree that is to be written, and holds all whose
@@ -149,15 +164,14 @@ func (e *Engine) patch() {
 	}
 	e.mu.Lock()
 	e.patching = true // pages that come from here on are right from the start
-	e.mu.Unlock()
-	const slice = 4096
 	for class := range classes {
-		for from := uint32(1); ; from += slice {
-			e.mu.Lock()
+		for from, more := uint32(1), true; more; from += patchSlice {
+			e.giveWay()
 			e.cache.mu.Lock()
-			end := min(from+slice, e.cache.arrays[class].next)
+			next := e.cache.arrays[class].next
 			e.cache.mu.Unlock()
-			for i := from; i < end; i++ {
+			more = from+patchSlice < next
+			for i := from; i < min(from+patchSlice, next); i++ {
 				f := e.cache.frame(uint32(class)<<indexBits | i)
 				if f.id.Load()&unwritten != 0 && f.level > 0 {
 					stop := e.alone()
@@ -165,38 +179,53 @@ func (e *Engine) patch() {
 					stop()
 				}
 			}
-			e.mu.Unlock()
-			if end < from+slice {
-				break
-			}
-			runtime.Gosched()
 		}
 	}
-	e.mu.Lock()
 	e.patchRoot(&e.root)
 	if e.loading.Load() != nil {
 		e.patchRoot(&e.loading)
 	}
 	for x := e.history.first; x != nil; x = x.next {
 		e.patchRoot(&x.root)
-		if e.durable != nil && x.generation <= e.durable.generation {
-			continue
-		}
-		for i, d := range x.dead {
-			if d.id&unwritten == 0 || d.extent {
-				continue
-			}
-			if f := e.cache.frame(d.hint); f != nil && f.id.Load() == d.id && f.place.Load() != 0 {
-				x.dead[i].id = f.place.Load()
-			}
-		}
 	}
 	e.patching = false
+	e.patchDead()
 	e.mu.Unlock()
 	for _, r := range e.attempt.written {
 		e.cache.settle(e.cache.frame(r.hint), r.id)
 	}
 	e.attempt.written = nil
+}
+
+// patchDead puts right the lists of dead pages of the snapshots that are not in the
+// file, a part at a time, from the newest to the oldest: if one goes meanwhile, what it
+// leaves is right already, or comes to one whose turn is still to be. What is to be freed
+// was not written: those whose pages were are held. Under mu, which is released in between.
+func (e *Engine) patchDead() {
+	x := e.history.last
+	if x != nil {
+		x.holds++
+	}
+	for x != nil {
+		for i := 0; i < len(x.dead) && (e.durable == nil || x.generation > e.durable.generation); i++ {
+			if i%patchSlice == patchSlice-1 {
+				e.giveWay()
+			}
+			d := &x.dead[i]
+			if d.id&unwritten == 0 || d.extent {
+				continue
+			}
+			if f := e.cache.frame(d.hint); f != nil && f.id.Load() == d.id && f.place.Load() != 0 {
+				d.id = f.place.Load()
+			}
+		}
+		before := x.prev
+		if before != nil {
+			before.holds++
+		}
+		e.history.release(x)
+		x = before
+	}
 }
 
 // patchPage puts the references of an inner page right. Under mu.
@@ -312,6 +341,13 @@ func (e *Engine) catalogOf(s *snapshot) (catalog, int64) {
 	if e.meta.catalog.n > 0 {
 		free = append(free, e.meta.catalog)
 	}
+	for _, list := range e.history.deferred {
+		for _, d := range list {
+			if d.id&unwritten == 0 {
+				free = append(free, extentOf(d.id))
+			}
+		}
+	}
 	owner := -1 // the newest named snapshot so far, in c
 	for x := e.history.first; x != nil && x.generation <= s.generation; x = x.next {
 		if x.name != "" && (!x.dropped || x.droppedSequence > s.sequence) && x.sequence <= s.sequence {
@@ -386,9 +422,10 @@ func (e *Engine) adopt(s *snapshot, held []*snapshot, logged int64) {
 	}
 }
 
-// trim gives the end of the file back, if it is free, all but some of it. Under
-// checkpointing and mu.
+// trim frees what nobody needs any more, and gives the end of the file back, if it is
+// free, all but some of it. Under checkpointing and mu, which is released in between.
 func (e *Engine) trim() error {
+	e.freeDeferred()
 	e.space.mu.Lock()
 	keep := min(max(e.space.size/8, leastGrowth), mostGrowth)
 	e.space.mu.Unlock()
@@ -444,7 +481,11 @@ func (e *Engine) work() {
 			flush = true
 		}
 		e.mu.Lock()
+		e.freeDeferred()
 		due := e.due()
+		if !due {
+			e.settled.Broadcast() // a snapshot that went may have made the room that a commit waits for
+		}
 		flush = flush || e.options.LogBufferBytes > 0 && e.unflushed >= e.options.LogBufferBytes
 		if flush {
 			e.unflushed = 0

@@ -48,13 +48,39 @@ func (e *Engine) commit(ctx context.Context, b *engine.Batch, d engine.Durabilit
 // woken, so it is worth a few tries; and a mutex with a queue hands itself over to
 // the sleeping, which costs several times as much.
 func (e *Engine) lockCommits() {
+	if e.mu.TryLock() {
+		return
+	}
+	e.waiting.Add(1)
+	e.lockWaiting()
+	e.waiting.Add(-1)
+	e.passed++
+	e.pass.Broadcast()
+}
+
+func (e *Engine) lockWaiting() {
 	for range 16 {
+		runtime.Gosched()
 		if e.mu.TryLock() {
 			return
 		}
-		runtime.Gosched()
 	}
 	e.mu.Lock()
+}
+
+// giveWay lets as many commits have mu first as are waiting for it. To unlock and lock it
+// would not do: they must be woken, and would come too late. Under mu, which is released
+// meanwhile.
+func (e *Engine) giveWay() {
+	n := uint64(e.waiting.Load())
+	if n == 0 {
+		e.mu.Unlock()
+		e.mu.Lock()
+		return
+	}
+	for last := e.passed + n; e.passed < last; {
+		e.pass.Wait()
+	}
 }
 
 // order gives b its place in the commit order, in the log and in the tree. flush

@@ -19,7 +19,7 @@ func (e *Engine) Checkpoint(ctx context.Context, dir string) error {
 		e.mu.Unlock()
 		defer func() {
 			e.lockCommits()
-			e.history.readDone(s)
+			e.readDone(s)
 			e.mu.Unlock()
 		}()
 		o := e.options

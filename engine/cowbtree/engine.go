@@ -81,6 +81,11 @@ type Engine struct {
 	patching bool
 	attempt  attempt
 
+	// waiting counts who waits for mu to commit, passed who has waited and then had it, of
+	// which pass tells.
+	waiting atomic.Int32
+	passed  uint64
+	pass    *sync.Cond
 	// checkpointing serialises checkpoints, and whatever else must have the data
 	// file for itself. It is taken before mu.
 	checkpointing sync.Mutex

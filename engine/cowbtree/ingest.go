@@ -42,7 +42,7 @@ func (e *Engine) ingest(ctx context.Context, entries iter.Seq2[[]byte, []byte]) 
 	before := e.take()
 	t, size, err := e.loadEntries(ctx, entries)
 	if err != nil || t == nil {
-		e.history.readDone(before)
+		e.readDone(before)
 		e.mu.Unlock()
 		return err
 	}
@@ -71,13 +71,13 @@ func (e *Engine) ingest(ctx context.Context, entries iter.Seq2[[]byte, []byte]) 
 		before.dead = before.dead[:buried]
 		e.history.changed = true
 		err = errors.Join(err, e.buryTree(loaded.ref, loaded.level, before.generation))
-		e.history.readDone(before)
+		e.readDone(before)
 		return err
 	}
 	e.root.Store(loaded)
 	e.counters.applied.Add(size)
 	e.adopt(s, held, logged)
-	e.history.readDone(before)
+	e.readDone(before)
 	e.told()
 	return e.trim()
 }

@@ -62,7 +62,11 @@ func live(t *testing.T, o cowbtree.Options) {
 	s := newStory(t, 1, dir, o)
 	// Automatic snapshots are not in the model.
 	modelled := o.SnapshotInterval == 0
-	for range 4 {
+	lives := 4
+	if cowbtree.RaceEnabled {
+		lives = 2
+	}
+	for range lives {
 		s.steps(t, 300)
 		if modelled {
 			s.check(t)

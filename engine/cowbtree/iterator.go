@@ -419,7 +419,7 @@ func (it *iterator) Close() error {
 	if it.snapshot != nil {
 		e := it.engine
 		e.lockCommits()
-		e.history.readDone(it.snapshot)
+		e.readDone(it.snapshot)
 		e.mu.Unlock()
 		if err := e.life.Drop(lifetime.Iterator); it.err == nil {
 			it.err = err

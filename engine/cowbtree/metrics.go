@@ -16,7 +16,7 @@ import (
 //	data_free_bytes                             of the data file's length, unused
 //	checkpoints, checkpoint_seconds             made since the store was opened
 //	pages_written, pages_copied, changes_in_place
-//	named_snapshots, dead_pages                 names, and pages that only snapshots have
+//	named_snapshots, dead_pages                 names, and pages that only snapshots have, or that are to be freed
 func (e *Engine) Metrics() engine.Metrics {
 	if e.life.Enter() != nil {
 		return engine.Metrics{}
@@ -31,6 +31,9 @@ func (e *Engine) Metrics() engine.Metrics {
 	deadPages, names, logged := 0, len(e.names), e.logged
 	for s := e.history.first; s != nil; s = s.next {
 		deadPages += len(s.dead)
+	}
+	for _, list := range e.history.deferred {
+		deadPages += len(list)
 	}
 	e.mu.Unlock()
 	e.space.mu.Lock()

@@ -41,6 +41,18 @@ func (e *Engine) take() *snapshot {
 	return e.history.read(e.root.Load(), e.seq.Load())
 }
 
+// readDone gives up a snapshot of take, and frees some of what only that one needed;
+// more than that is left to the background. Under mu.
+func (e *Engine) readDone(s *snapshot) {
+	e.history.readDone(s)
+	switch {
+	case e.background.wake == nil:
+		e.freeDeferred()
+	case e.history.freeDeferred(freeSlice):
+		e.wake()
+	}
+}
+
 // handle returns a handle of a snapshot that is held for it.
 func (e *Engine) handle(s *snapshot) *Snapshot {
 	e.life.Hold(lifetime.Snapshot)
@@ -70,7 +82,7 @@ func (s *Snapshot) Close() error {
 	}
 	e := s.engine
 	e.lockCommits()
-	e.history.readDone(s.snapshot)
+	e.readDone(s.snapshot)
 	e.mu.Unlock()
 	return e.life.Drop(lifetime.Snapshot)
 }

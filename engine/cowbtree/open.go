@@ -43,7 +43,7 @@ func newEngine(dir string, o Options) *Engine {
 		names: map[string]*snapshot{}, young: map[int64]int64{},
 	}
 	e.inline = e.pageBytes / 4
-	e.settled = sync.NewCond(&e.mu)
+	e.settled, e.pass = sync.NewCond(&e.mu), sync.NewCond(&e.mu)
 	e.history.free, e.history.evict = e.free, e.evict
 	return e
 }

@@ -18,8 +18,8 @@ type root struct {
 // the snapshots from its birth on, up to its death; the newest snapshot there is at
 // its death keeps it in its list, if it is needed by that one, or else it is freed.
 // When a snapshot goes, each dead page of its list goes to the snapshot before it,
-// if that needs it, or is freed. So pages are freed exactly when the last who needs
-// them goes, and each step looks only at the pages that it concerns. (The way of
+// if that needs it, or is to be freed. So pages go exactly with the last who needs
+// them, and each step looks only at the pages that it concerns. (The way of
 // ZFS: Bonwick et al., "The Zettabyte File System", 2003; dead lists since 2008.)
 type snapshot struct {
 	prev, next *snapshot
@@ -57,6 +57,9 @@ type history struct {
 	generation uint64
 	// changed says that the tree is another one than that of the last snapshot.
 	changed bool
+	// deferred are dead pages that nobody needs any more, and that are not free yet: one
+	// list for each snapshot that went.
+	deferred [][]dead
 	// free gives back what a dead page has, evict its memory alone.
 	free, evict func(dead)
 }
@@ -131,12 +134,29 @@ func (h *history) release(s *snapshot) {
 		// The newest tree may be that of the snapshot, but nobody holds it now.
 		h.changed = true
 	}
+	unneeded := s.dead[:0]
 	for _, d := range s.dead {
 		if s.prev != nil && d.birth <= s.prev.generation {
 			s.prev.dead = append(s.prev.dead, d)
 		} else {
-			h.free(d)
+			unneeded = append(unneeded, d)
 		}
 	}
-	s.dead = nil
+	if s.dead = nil; len(unneeded) > 0 {
+		h.deferred = append(h.deferred, unneeded)
+	}
+}
+
+// freeDeferred frees n of the dead pages that nobody needs, and reports whether more are left:
+// a snapshot may leave tens of thousands, which take longer than a commit should wait.
+func (h *history) freeDeferred(n int) (more bool) {
+	for ; n > 0 && len(h.deferred) > 0; n-- {
+		last := &h.deferred[len(h.deferred)-1]
+		h.free((*last)[len(*last)-1])
+		if *last = (*last)[:len(*last)-1]; len(*last) == 0 {
+			*last = nil
+			h.deferred = h.deferred[:len(h.deferred)-1]
+		}
+	}
+	return len(h.deferred) > 0
 }

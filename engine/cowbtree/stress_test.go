@@ -120,6 +120,11 @@ func (e *Engine) checkMemory() error {
 	for s := e.history.first; s != nil; s = s.next {
 		walk(s.root.Load().ref, s.root.Load().level)
 	}
+	for _, list := range e.history.deferred {
+		for _, d := range list {
+			seen[d.id] = true
+		}
+	}
 	for id, h := range numbers {
 		if !seen[id] {
 			bad("page %#x, in frame %#x, is in no tree", id, h)
@@ -127,11 +132,13 @@ func (e *Engine) checkMemory() error {
 	}
 	// Sectors: what is free twice or dead twice.
 	all := e.space.list()
+	dead := slices.Concat(e.history.deferred...)
 	for s := e.history.first; s != nil; s = s.next {
-		for _, d := range s.dead {
-			if d.id&unwritten == 0 {
-				all = append(all, extentOf(d.id))
-			}
+		dead = append(dead, s.dead...)
+	}
+	for _, d := range dead {
+		if d.id&unwritten == 0 {
+			all = append(all, extentOf(d.id))
 		}
 	}
 	slices.SortFunc(all, func(a, b extent) int { return cmp.Compare(a.at, b.at) })

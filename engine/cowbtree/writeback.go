@@ -2,6 +2,7 @@ package cowbtree
 
 import (
 	"fmt"
+	"runtime"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/internal/checksum"
@@ -174,6 +175,10 @@ func (w *writer) page(r ref, f *frame, b []byte) (ref, error) {
 	f.place.Store(x.id())
 	w.written = append(w.written, r)
 	w.pages++
+	if !w.within {
+		// Or else commits would wait a whole slice of the scheduler's time for a processor.
+		runtime.Gosched()
+	}
 	return ref{id: x.id(), birth: r.birth, flags: r.flags, sum: sum, hint: r.hint}, nil
 }
 

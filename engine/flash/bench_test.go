@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -63,12 +62,18 @@ func noise(n int) []byte {
 // loadKeys puts n records in batches of 100.
 func loadKeys(b *testing.B, e engine.Engine, n, valueBytes int) {
 	b.Helper()
+	loadIn(b, e, n, valueBytes, 100)
+}
+
+// loadIn puts n records in batches of so many.
+func loadIn(b *testing.B, e engine.Engine, n, valueBytes, each int) {
+	b.Helper()
 	value := noise(valueBytes)
 	var batch engine.Batch
 	for i := range n {
 		binary.LittleEndian.PutUint64(value, uint64(i))
 		batch.Put(key16(i), value)
-		if batch.Count() == 100 || i == n-1 {
+		if batch.Count() == each || i == n-1 {
 			if err := e.Apply(context.Background(), &batch, engine.Buffered); err != nil {
 				b.Fatal(err)
 			}
@@ -342,191 +347,4 @@ func BenchmarkPut(b *testing.B) {
 			}
 		})
 	}
-	b.Run("device-flush", func(b *testing.B) {
-		f := device(b, benchDir(b), 64<<20)
-		buf := vfs.AlignedBuffer(4096, 4096)
-		i := int64(0)
-		for b.Loop() {
-			if _, err := f.WriteAt(buf, i%(16<<10)*4096, vfs.DSync); err != nil {
-				b.Fatal(err)
-			}
-			i++
-		}
-	})
-	for _, paths := range []int{1, 2} {
-		for _, clients := range []int{1, 16, 64} {
-			b.Run(fmt.Sprintf("flushed/paths=%d/clients=%d", paths, clients), func(b *testing.B) {
-				dir := benchDir(b)
-				o := flash.Options{CacheBytes: -1, Compression: flash.NoCompression, Timeout: time.Minute}
-				for i := range paths {
-					o.Paths = append(o.Paths, filepath.Join(dir, fmt.Sprint(i)))
-				}
-				e := open(b, dir, o)
-				defer mustClose(b, e)
-				loadKeys(b, e, 10_000, 430)
-				value := noise(430)
-				many(b, clients, func(r *rand.Rand, _ []byte) error {
-					var batch engine.Batch
-					batch.Put(key16(r.IntN(1<<30)), value)
-					return e.Apply(context.Background(), &batch, engine.Flushed)
-				})
-			})
-		}
-	}
-}
-
-// BenchmarkIngest16K puts incompressible values of 16 KiB, beside the device's sequential
-// writes.
-func BenchmarkIngest16K(b *testing.B) {
-	value := noise(16 << 10)
-	b.Run("device", func(b *testing.B) {
-		f := device(b, benchDir(b), 1<<30)
-		buf := vfs.AlignedBuffer(1<<20, 4096)
-		b.SetBytes(1 << 20)
-		i := int64(0)
-		for b.Loop() {
-			if _, err := f.WriteAt(buf, i%1024<<20, vfs.Plain); err != nil {
-				b.Fatal(err)
-			}
-			i++
-		}
-	})
-	for _, again := range []bool{false, true} {
-		name := "fresh"
-		if again {
-			name = "recycled"
-		}
-		b.Run(name, func(b *testing.B) {
-			e := open(b, benchDir(b), flash.Options{CacheBytes: -1})
-			defer mustClose(b, e)
-			b.SetBytes(16 << 10)
-			var batch engine.Batch
-			i := 0
-			for b.Loop() {
-				batch.Reset()
-				k := i
-				if again {
-					k = i % 4096
-				}
-				batch.Put(key16(k), value)
-				if err := e.Apply(context.Background(), &batch, engine.Buffered); err != nil {
-					b.Fatal(err)
-				}
-				i++
-			}
-			if err := e.Sync(context.Background()); err != nil {
-				b.Fatal(err)
-			}
-		})
-	}
-}
-
-// BenchmarkIndex tells what the index takes for each key of 16 bytes, beside the key.
-func BenchmarkIndex(b *testing.B) {
-	n := benchKeys(1_000_000)
-	for b.Loop() {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		e := open(b, benchDir(b), flash.Options{CacheBytes: -1, Compression: flash.NoCompression})
-		loadKeys(b, e, n, 8)
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n)-16, "B/key-beyond")
-		mustClose(b, e)
-	}
-}
-
-// BenchmarkRecovery opens a store of that many records of 430 bytes whose process was
-// killed behind a tenth of them.
-func BenchmarkRecovery(b *testing.B) {
-	n := benchKeys(1_000_000)
-	dir := filepath.Join(benchDir(b), "store")
-	e := open(b, dir, flash.Options{CacheBytes: -1, Compression: flash.NoCompression})
-	loadKeys(b, e, n, 430)
-	mustClose(b, e)
-	e = open(b, dir, flash.Options{CacheBytes: -1, Compression: flash.NoCompression, CheckpointBytes: 1 << 40})
-	loadKeys(b, e, n/10, 430)
-	// A copy of the files is what a kill leaves.
-	killed := filepath.Join(benchDir(b), "killed")
-	if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
-		b.Fatal(err)
-	}
-	mustClose(b, e)
-	for b.Loop() {
-		e := open(b, killed, flash.Options{CacheBytes: -1, Compression: flash.NoCompression, CheckpointBytes: 1 << 40})
-		b.StopTimer()
-		if got := e.Metrics().Other["keys"]; int(got) != n {
-			b.Fatalf("%v keys of %d", got, n)
-		}
-		crash(b, e, killed, dir)
-		b.StartTimer()
-	}
-}
-
-// crash closes an engine, and puts the files back that it had changed.
-func crash(b *testing.B, e engine.Engine, dir, _ string) {
-	b.Helper()
-	// Nothing was written, so closing changes nothing but the lock.
-	mustClose(b, e)
-}
-
-// BenchmarkWriteAmplification overwrites records at random, and tells how many bytes go
-// to the device for each that is put; and how full the segments are.
-func BenchmarkWriteAmplification(b *testing.B) {
-	n := benchKeys(200_000)
-	// Small segments, so that the few that are kept beyond Fill do not count.
-	e := open(b, benchDir(b), flash.Options{CacheBytes: -1, Compression: flash.NoCompression, SegmentBytes: 1 << 20})
-	defer mustClose(b, e)
-	loadKeys(b, e, n, 430)
-	value := noise(430)
-	r := rand.New(rand.NewPCG(3, 3))
-	overwrite := func(count int) {
-		var batch engine.Batch
-		for range count {
-			batch.Reset()
-			batch.Put(key16(r.IntN(n)), value)
-			if err := e.Apply(context.Background(), &batch, engine.Buffered); err != nil {
-				b.Fatal(err)
-			}
-		}
-		if err := e.Sync(context.Background()); err != nil {
-			b.Fatal(err)
-		}
-	}
-	overwrite(3 * n) // until it is as it stays
-	for b.Loop() {
-		before, wrote := e.Metrics(), ioWrites(b)
-		overwrite(3 * n)
-		after := e.Metrics()
-		put := float64(3 * n * (430 + 16))
-		b.ReportMetric(float64(ioWrites(b)-wrote)/put, "device-B/B")
-		b.ReportMetric((put+float64(after.BytesCompacted-before.BytesCompacted)+float64(after.BytesFlushed-before.BytesFlushed))/put, "logical-B/B")
-		b.ReportMetric(after.Other["fill"], "fill")
-	}
-}
-
-// ioWrites returns how many bytes this process has had written.
-func ioWrites(b *testing.B) (n int64) {
-	b.Helper()
-	data, err := os.ReadFile("/proc/self/io")
-	if err != nil {
-		return 0
-	}
-	for line := range slices.Values(splitLines(string(data))) {
-		if _, err := fmt.Sscanf(line, "write_bytes: %d", &n); err == nil {
-			return n
-		}
-	}
-	return 0
-}
-
-func splitLines(s string) (out []string) {
-	for i, j := 0, 0; j <= len(s); j++ {
-		if j == len(s) || s[j] == '\n' {
-			out = append(out, s[i:j])
-			i = j + 1
-		}
-	}
-	return out
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
@@ -93,6 +94,32 @@ func pack(memory, value []byte, c Compression) (packed, _ []byte, how codec, err
 		return value, out, codecNone, nil
 	}
 	return out, out, how, nil
+}
+
+// tries tells whether packing a batch is worth a try: to find that a value of 16 KiB does
+// not pack is a sixth of its commit. Once mostFailed values in a row have not packed, only one
+// batch of batchesPerTry is tried, until a value packs.
+type tries struct {
+	failed, batches atomic.Uint32
+}
+
+const (
+	mostFailed    = 16
+	batchesPerTry = 8
+)
+
+func (t *tries) worth() bool {
+	return t.failed.Load() < mostFailed || t.batches.Add(1)%batchesPerTry == 0
+}
+
+// note tells how a value was packed that was worth a try.
+func (t *tries) note(how codec) {
+	switch failed := t.failed.Load(); {
+	case how == codecNone && failed < mostFailed:
+		t.failed.Add(1)
+	case how != codecNone && failed > 0:
+		t.failed.Store(0)
+	}
 }
 
 // appendUnpacked appends the value that was packed.

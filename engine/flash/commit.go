@@ -49,7 +49,7 @@ func (e *Engine) apply(ctx context.Context, b *engine.Batch, d engine.Durability
 	}
 	z := encoders.Get().(*encoder)
 	defer z.giveBack()
-	payload, packed, err := z.encode(b, e.options.Compression)
+	payload, packed, err := z.encode(b, e.options.Compression, &e.tries)
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func (e *Engine) copyState(ctx context.Context, state *root, to *Engine) error {
 			f, n := binary.Uvarint(keys[i])
 			op := engine.Op{Kind: engine.OpPut, Family: engine.FamilyID(f), Key: keys[i][n:], Value: w.value}
 			var err error
-			if payload, value, err = appendOperation(payload, value, op, to.options.Compression); err != nil {
+			if payload, value, _, err = appendOperation(payload, value, op, to.options.Compression); err != nil {
 				return err
 			}
 		}

@@ -69,8 +69,9 @@
 //
 // A path that comes back, or an empty directory or device in its place, is brought level in the
 // background at ResyncRate: it is given the segments whose heads it does not have, and those
-// of which no head there says that all records were flushed. The last one, and the
-// checkpoint, come under a barrier, behind which the path counts.
+// of which no head there, and no mark in its newest segment, says that all records were
+// flushed. The last one, and the checkpoint, come under a barrier, behind which the path
+// counts.
 //
 // # Durability
 //

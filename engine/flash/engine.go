@@ -88,6 +88,7 @@ type Engine struct {
 
 	background background
 	counters   counters
+	tries      tries
 }
 
 // counters are what Metrics tells.

@@ -63,7 +63,7 @@ func FuzzRecord(f *testing.F) {
 	b.DeleteIn(7, []byte("other"))
 	b.DeleteRange([]byte("a"), []byte("b"))
 	f.Add(b.Encoded())
-	packed, _, err := new(encoder).encode(&b, LZ4)
+	packed, _, err := new(encoder).encode(&b, LZ4, new(tries))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func (in *loading) run(entries iter.Seq2[[]byte, []byte]) (sequence uint64, err 
 			in.part = append(in.part, make([]byte, partHead)...)
 		}
 		op := engine.Op{Kind: engine.OpPut, Key: key, Value: value}
-		if in.part, in.value, err = appendOperation(in.part, in.value, op, in.e.options.Compression); err != nil {
+		if in.part, in.value, _, err = appendOperation(in.part, in.value, op, in.e.options.Compression); err != nil {
 			return 0, err
 		}
 		in.size += uint64(len(key) + len(value))

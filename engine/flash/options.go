@@ -35,7 +35,8 @@ type Options struct {
 	// CacheBytes is the memory for values; 0 for 256 MiB, negative for no cache. It is
 	// taken as values come to be cached.
 	CacheBytes int64
-	// Compression packs values, each by itself.
+	// Compression packs values, each by itself. Of a store whose values do not pack, only some
+	// commits are tried, so that a few that would pack may not be.
 	Compression Compression
 	// PageCache goes through the page cache where there is no direct I/O, which is
 	// ErrUnsupported otherwise. Metrics tell of it.

@@ -122,7 +122,7 @@ func (z *encoder) giveBack() {
 
 // encode returns the payload of a batch: its own encoding, or, in the memory of z, one with
 // packed values.
-func (z *encoder) encode(b *engine.Batch, c Compression) (payload []byte, packed bool, err error) {
+func (z *encoder) encode(b *engine.Batch, c Compression, tries *tries) (payload []byte, packed bool, err error) {
 	if c == NoCompression {
 		return b.Encoded(), false, nil
 	}
@@ -132,20 +132,25 @@ func (z *encoder) encode(b *engine.Batch, c Compression) (payload []byte, packed
 			break
 		}
 	}
-	if !worth {
+	if !worth || !tries.worth() {
 		return b.Encoded(), false, nil
 	}
 	z.payload = append(z.payload[:0], recordOther, recordPacked)
 	for op := range b.Ops() {
-		if z.payload, z.value, err = appendOperation(z.payload, z.value, op, c); err != nil {
+		var how codec
+		if z.payload, z.value, how, err = appendOperation(z.payload, z.value, op, c); err != nil {
 			return nil, false, err
+		}
+		if op.Kind == engine.OpPut && len(op.Value) >= leastPacked {
+			tries.note(how)
 		}
 	}
 	return z.payload, true, nil
 }
 
-// appendOperation appends an operation of a packed batch. memory is for the packed value.
-func appendOperation(out, memory []byte, op engine.Op, c Compression) (_, _ []byte, err error) {
+// appendOperation appends an operation of a packed batch, and returns how its value was
+// packed. memory is for the packed value.
+func appendOperation(out, memory []byte, op engine.Op, c Compression) (_, _ []byte, how codec, err error) {
 	kind := byte(op.Kind)
 	if op.Family != 0 {
 		out = binary.AppendUvarint(append(out, kind|0x80), uint64(op.Family))
@@ -156,16 +161,15 @@ func appendOperation(out, memory []byte, op engine.Op, c Compression) (_, _ []by
 	switch op.Kind {
 	case engine.OpPut:
 		var packed []byte
-		var how codec
 		if packed, memory, how, err = pack(memory, op.Value, c); err != nil {
-			return out, memory, err
+			return out, memory, how, err
 		}
 		out = binary.AppendUvarint(out, uint64(len(packed))+1)
 		out = append(append(out, byte(how)), packed...)
 	case engine.OpDeleteRange:
 		out = appendBytes(out, op.Value)
 	}
-	return out, memory, nil
+	return out, memory, how, nil
 }
 
 func appendBytes(out, b []byte) []byte {

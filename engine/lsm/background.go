@@ -9,13 +9,14 @@ import (
 // nothing wakes it.
 const retryAfter = time.Second
 
-// startBackground starts the goroutines that flush and merge. stopBackground ends them.
+// startBackground starts the goroutines of the background. stopBackground ends them.
 func (e *Engine) startBackground() {
 	if e.options.Inline {
 		return
 	}
 	b := &e.background
-	b.flush, b.compact, b.stop = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
+	b.flush, b.compact, b.memory = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	b.stop = make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())
 	b.done.Go(func() {
 		<-b.stop
@@ -23,6 +24,23 @@ func (e *Engine) startBackground() {
 	})
 	b.done.Go(func() { e.work(ctx, b.flush, e.flushOldest, &e.flushTrouble) })
 	b.done.Go(func() { e.work(ctx, b.compact, e.compactOnce, &e.mergeTrouble) })
+	b.done.Go(e.takeMemory)
+}
+
+// takeMemory takes memory for the memtable whenever it is woken, until the background stops.
+func (e *Engine) takeMemory() {
+	for {
+		select {
+		case <-e.background.stop:
+			return
+		case <-e.background.memory:
+		}
+		st := e.hold()
+		for st.mem.nearEnd() {
+			st.mem.takeAhead()
+		}
+		e.releaseState(st)
+	}
 }
 
 func (e *Engine) stopBackground() {

@@ -131,6 +131,9 @@ func (e *Engine) commit(ctx context.Context, b *engine.Batch, d engine.Durabilit
 		return 0, err
 	}
 	version := e.addBatch(m, b, sequence)
+	if m.nearEnd() {
+		e.wake(e.background.memory)
+	}
 	b.SetSequence(version)
 	e.visible.Store(version)
 	e.counters.applied.Add(uint64(b.Size()))

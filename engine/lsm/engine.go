@@ -88,11 +88,12 @@ type Engine struct {
 	counters   counters
 }
 
-// background are the goroutines that flush and compact. Nil channels if there are none.
+// background are the goroutines that flush, compact, and take memory ahead of its use. Nil
+// channels if there are none.
 type background struct {
-	flush, compact chan struct{}
-	stop           chan struct{}
-	done           sync.WaitGroup
+	flush, compact, memory chan struct{}
+	stop                   chan struct{}
+	done                   sync.WaitGroup
 	// paused keeps compaction from beginning, for tests.
 	paused atomic.Bool
 }

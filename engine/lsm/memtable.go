@@ -21,6 +21,31 @@ type memtable struct {
 	// stones is about what the tombstones of ranges take, which are not in the trie.
 	stones int64
 	holds  atomic.Int64
+	// ahead is up to where the arena was taken from the operating system before its use.
+	ahead atomic.Int64
+}
+
+const (
+	// aheadFrom is how much of an arena is used before more is taken ahead, so that a small
+	// store stays small; aheadBytes is how much is taken at a time, at least that before the
+	// writer comes to it.
+	aheadFrom  = 4 << 20
+	aheadBytes = 4 << 20
+)
+
+// nearEnd reports whether the writer comes soon to memory that was not taken yet: the
+// operating system clears it first, which takes it milliseconds for each large page.
+func (m *memtable) nearEnd() bool {
+	used, ahead := m.bytes(), m.ahead.Load()
+	return used > aheadFrom && used+aheadBytes > ahead && ahead < int64(len(m.trie.data))
+}
+
+// takeAhead takes memory before the writer comes to it.
+func (m *memtable) takeAhead() {
+	from := max(m.ahead.Load(), m.bytes())
+	end := min(from+aheadBytes, int64(len(m.trie.data)))
+	m.trie.memory.Populate(int(from&^4095), int(end-from&^4095))
+	m.ahead.Store(end)
 }
 
 // stoneBytes is what a tombstone of a range takes beside its keys: a fragment, versions,
@@ -36,7 +61,10 @@ func (e *Engine) newMemtable(room int64) (*memtable, error) {
 	if room+64 <= arenaBytes(bytes) {
 		if spare := e.spare.Swap(nil); spare != nil {
 			clear(spare.filter.words)
-			return &memtable{trie: trieIn(spare.trie.memory), filter: spare.filter}, nil
+			ahead := max(spare.ahead.Load(), spare.bytes())
+			m := &memtable{trie: trieIn(spare.trie.memory), filter: spare.filter}
+			m.ahead.Store(ahead)
+			return m, nil
 		}
 	}
 	t, err := newTrie(max(arenaBytes(bytes), room+64))

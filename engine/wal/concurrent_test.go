@@ -327,3 +327,46 @@ func TestNewSegmentThatCannotBeFlushed(t *testing.T) {
 		t.Errorf("close: %v", err)
 	}
 }
+
+// TestSilentSink: a sink that hangs is waited for once, by all that wait for it, also where
+// one of them had more patience; and a small flush has no more because its segment is large.
+func TestSilentSink(t *testing.T) {
+	const timeout = time.Second // less than it takes the janitor to wait for the log, in which no time passes
+	synctest.Test(t, func(t *testing.T) {
+		d := diskWith(t, "/one", "/two")
+		l, _ := openOn(t, d, Options{Sinks: []string{"/one", "/two"}, SinkTimeout: timeout})
+		last := fillSegments(t, l, 4)
+		if err := l.Flush(last); err != nil {
+			t.Fatal(err)
+		}
+		last = mustAppend(t, l, 1000, engine.Buffered)
+		if bytes := l.seg.slot.bytes; bytes < 8<<20 {
+			t.Fatalf("the segment has %d bytes only", bytes)
+		}
+		l.mu.Lock()
+		l.endGroup() // so that the flush stores nothing, and is what hangs
+		l.mu.Unlock()
+		hang := d.Inject(simdisk.Fault{Path: "/two/*", Effect: simdisk.Hang, Sticky: true})
+		begin := time.Now()
+		patient := make(chan error, 1)
+		go func() {
+			patient <- l.timed(1, 5, func() error { return d.Remove("/two/none") })
+		}()
+		if err := l.Flush(last); err != nil {
+			t.Error(err)
+		}
+		if err := <-patient; !errors.Is(err, errHung) {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took != timeout {
+			t.Errorf("a sink that hangs was waited for %s, with a timeout of %s", took, timeout)
+		}
+		if lost := l.Stats().Lost; len(lost) != 1 {
+			t.Errorf("lost sinks: %v", lost)
+		}
+		hang.Release()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

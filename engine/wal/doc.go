@@ -5,8 +5,10 @@
 //
 // A log is a set of files NNNNNN.wal, its slots, by the same names and with the
 // same bytes in each sink. A slot is written once with zeros, and then overwritten
-// again and again: no flush has to wait for metadata. A segment is one use of a
-// slot. Numbers are little-endian; CRC is CRC32C.
+// again and again: no flush has to wait for metadata. While the log is written in
+// bulk, with 256 KiB and more for each flush, space for the slot is reserved only,
+// which reads as zeros. A segment is one use of a slot. Numbers are little-endian;
+// CRC is CRC32C.
 //
 //	segment = head { group } anything
 //	head    = header, at 0, and a copy of it, at 2048, in 4096 bytes
@@ -52,12 +54,13 @@
 //
 // # Durability
 //
-// Appended as Buffered, a record is stored into a mapping of the segment, where it
-// survives the process; the next flush takes it along. Appended as Flushed, it
-// waits in memory for the leader of the next group, who writes all of them past
-// the page cache with one durable write, or, where that is faster, by way of the
-// page cache and a flush. The page cache and direct writes take turns: a record
-// reaches the kernel no sooner than all before it.
+// Appended as Buffered, a record is stored into a mapping of the segment, or, from
+// 1 KiB on, written into the page cache, where it survives the process; the next
+// flush takes it along. Appended as Flushed, it waits in memory for the leader of
+// the next group, who writes all of them past the page cache with one durable
+// write, or, where that is faster, by way of the page cache and a flush. The page
+// cache and direct writes take turns: a record reaches the kernel no sooner than
+// all before it.
 //
 // A flush is acknowledged when every sink that is in sync has it. A sink that
 // fails, or does not answer a flush, is left behind: the others begin a segment of a

@@ -166,8 +166,8 @@ func (l *Log) flush() error {
 			}
 		}
 		l.endGroup()
-		b := &batch{extents: l.queue, dirty: l.dirty}
-		l.queue, l.dirty = nil, nil
+		b := &batch{extents: l.queue, dirty: l.dirty, cached: l.cachedBytes}
+		l.queue, l.dirty, l.cachedBytes = nil, nil, 0
 		l.writing = b.extents
 		upto := l.last
 		l.sealed = upto

@@ -17,6 +17,10 @@ type extent struct {
 const (
 	stagingBytes = 64 << 10
 	largeStaging = 1 << 20 // is not kept
+	// writeBytes is from how much on a write into the page cache is faster than a store into a
+	// mapping, which asks for no system call, but faults at each page: 3.5 µs and little more
+	// for each page, against 14 µs for each page.
+	writeBytes = 1 << 10
 	// cachedFlushes is after how many flushes without a buffered commit the log
 	// goes past the page cache again.
 	cachedFlushes = 64
@@ -105,15 +109,16 @@ func (l *Log) store() {
 			continue
 		}
 		var err error
-		if f.mapped == nil && !k.unmappable {
+		byWrite := k.unmappable || len(l.staged) >= writeBytes
+		if f.mapped == nil && !byWrite {
 			if f.mapped, err = f.cached.Map(0, int(l.seg.slot.bytes)); errors.Is(err, engine.ErrUnsupported) {
-				k.unmappable, err = true, nil
+				k.unmappable, byWrite, err = true, true, nil
 			}
 		}
 		if err == nil {
-			data, at, to, unmappable := l.staged, l.stagedAt, *f, k.unmappable
+			data, at, to := l.staged, l.stagedAt, *f
 			err = l.timed(i, 1, func() (err error) {
-				if unmappable {
+				if byWrite {
 					_, err = vfs.Unbounded(to.cached).WriteAt(data, at, vfs.Plain)
 				} else {
 					err = to.mapped.Write(data, int(at))
@@ -128,6 +133,7 @@ func (l *Log) store() {
 		}
 	}
 	l.stagedAt += int64(len(l.staged))
+	l.cachedBytes += int64(len(l.staged))
 	l.staged = l.staged[:0]
 	if cap(l.staged) > largeStaging || abandoned {
 		l.staged = nil
@@ -155,6 +161,7 @@ func (l *Log) toCache() {
 				l.lose(i, err, false)
 			}
 		}
+		l.cachedBytes += int64(len(e.buf))
 		if n := len(l.dirty); n == 0 || l.dirty[n-1] != e.seg {
 			l.dirty = append(l.dirty, e.seg)
 		}

@@ -3,13 +3,14 @@ package wal
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/orbit-persistence/orbit/engine/vfs"
 )
 
-// janitor is the goroutine that has a slot ready before it is needed, and measures
-// again how to flush. It begins with Open and ends with Close.
+// janitor is the goroutine that has a slot ready before it is needed, removes those that
+// are too many, and measures again how to flush. It begins with Open and ends with Close.
 type janitor struct {
 	wake  chan struct{}
 	quit  chan struct{}
@@ -32,6 +33,7 @@ func (j *janitor) run(l *Log) {
 			return
 		case <-j.wake:
 			l.prepare()
+			l.tidy()
 		case <-tick.C:
 			l.mu.Lock()
 			idle := l.stats.Flushes == flushes
@@ -71,20 +73,40 @@ func (l *Log) prepare() {
 	if l.closed || l.failed != nil || l.making {
 		return
 	}
-	if i := l.largestFree(0); i >= 0 {
-		if s := l.free[i]; s.dirty {
-			l.free = append(l.free[:i], l.free[i+1:]...)
-			s.dirty = !l.cleanSlot(s)
-			l.free = append(l.free, s)
-		}
-		return
-	}
-	// A log that never fills its first segment needs no second.
-	if len(l.segments) < 2 && l.number < 2 {
-		return
-	}
-	if s, err := l.newSlot(l.nextBytes(), true); err == nil {
+	if i := l.largestFree(0); i >= 0 && l.free[i].dirty {
+		s := l.free[i]
+		l.free = append(l.free[:i], l.free[i+1:]...)
+		s.dirty = !l.cleanSlot(s)
 		l.free = append(l.free, s)
+		return
+	}
+	// A log that never fills its first segment needs no second. One in bulk may fill a
+	// segment in less time than it takes to make a slot.
+	ahead := 1
+	switch {
+	case len(l.segments) < 2 && l.number < 2:
+		ahead = 0
+	case l.bulk:
+		ahead = min(2, l.options.SpareSlots)
+	}
+	for len(l.free) < ahead && !l.closed && l.failed == nil {
+		s, err := l.newSlot(l.nextBytes(), true)
+		if err != nil {
+			return
+		}
+		l.free = append(l.free, s)
+	}
+}
+
+// tidy removes the slots that are too many. The next Release tells if it cannot.
+func (l *Log) tidy() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || l.failed != nil {
+		return
+	}
+	if err := l.removeSurplus(true); err != nil {
+		l.notRemoved = err
 	}
 }
 
@@ -131,12 +153,13 @@ func flushSlot(fsys vfs.FS, dir string, s slot) error {
 func (l *Log) probeAgain() {
 	l.mu.Lock()
 	live := l.inSync()
-	if !l.canDirect || len(l.free) == 0 || l.closed || l.failed != nil {
+	i := slices.IndexFunc(l.free, func(s slot) bool { return !s.reserved })
+	if !l.canDirect || i < 0 || l.closed || l.failed != nil {
 		l.mu.Unlock()
 		return
 	}
-	s := l.free[0]
-	l.free = l.free[1:]
+	s := l.free[i]
+	l.free = slices.Delete(l.free, i, i+1)
 	l.making = true
 	l.mu.Unlock()
 	better, err := probe(l.fs, l.sinks[live[0]].dir, s, l.method)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/engine/vfs"
 	"github.com/orbit-persistence/orbit/engine/vfs/simdisk"
 )
 
@@ -89,5 +91,116 @@ func TestFreedSlotCannotBeFlushed(t *testing.T) {
 	}
 	if err := l.Close(); err == nil {
 		t.Error("closed without an error")
+	}
+}
+
+// removing is a disk where Remove waits, and then does what the test says.
+type removing struct {
+	vfs.FS
+	begun chan struct{}
+	goOn  chan error
+}
+
+func (r *removing) Remove(name string) error {
+	r.begun <- struct{}{}
+	if err := <-r.goOn; err != nil {
+		return err
+	}
+	return r.FS.Remove(name)
+}
+
+// TestSurplusSlotsAreRemovedAside: commits go on while a slot is removed that is one too many.
+// One that cannot be removed is kept, and the next Release tells why.
+func TestSurplusSlotsAreRemovedAside(t *testing.T) {
+	r := &removing{diskWith(t, "/log"), make(chan struct{}), make(chan error)}
+	l, _ := openOn(t, r, Options{Sinks: []string{"/log"}, SegmentBytes: 64 << 10, SpareSlots: 1})
+	if err := l.Release(fillSegments(t, l, 5)); err != nil {
+		t.Fatal(err)
+	}
+	<-r.begun
+	last := fillSegments(t, l, l.number+1)
+	full := errors.New("the disk does not want to")
+	r.goOn <- full
+	// The janitor has told when it waits again.
+	l.kick()
+	end := time.Now().Add(30 * time.Second)
+	for told := false; !told; {
+		if time.Now().After(end) {
+			t.Fatal("nobody is told that a slot cannot be removed")
+		}
+		select {
+		case <-r.begun:
+			r.goOn <- full
+		default:
+			err := l.Release(last)
+			if err != nil && !errors.Is(err, full) {
+				t.Fatal(err)
+			}
+			told = err != nil
+		}
+	}
+	done := make(chan error)
+	go func() { done <- l.Close() }()
+	for {
+		select {
+		case <-r.begun:
+			r.goOn <- nil
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+			if n := len(l.free); n > 1 {
+				t.Errorf("%d free slots are left behind Close, and 1 should be", n)
+			}
+			return
+		}
+	}
+}
+
+// TestSlotsOfBulk: a log that is written in bulk reserves its slots, and has all of it behind
+// a power cut; one that is flushed again and again writes them first, so that no flush waits
+// for metadata.
+func TestSlotsOfBulk(t *testing.T) {
+	o := Options{Sinks: []string{"/log"}, SegmentBytes: 4 << 20, Inline: true}
+	for _, c := range []struct {
+		d       engine.Durability
+		bytes   int
+		reserve bool
+	}{{engine.Buffered, 200_000, true}, {engine.Flushed, 200_000, false}, {engine.Buffered, 2_000, true}, {engine.Flushed, 2_000, false}} {
+		d := diskWith(t, "/log")
+		l, _ := openOn(t, d, o)
+		written := 0
+		for ; l.number < 5; written++ {
+			mustAppend(t, l, c.bytes, c.d)
+			if c.d == engine.Flushed {
+				if err := l.Sync(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		full := d.Inject(simdisk.Fault{Op: simdisk.OpPreallocate, Effect: simdisk.NoSpace})
+		var err error
+		for from := l.number; l.number == from && err == nil; written++ {
+			if _, err = l.Append(t.Context(), make([]byte, c.bytes), c.d); err == nil && c.d == engine.Flushed {
+				err = l.Sync()
+			}
+		}
+		if errors.Is(err, engine.ErrNoSpace) != c.reserve || err != nil && !c.reserve {
+			t.Errorf("%s, %d bytes each: with no room to reserve: %v", c.d, c.bytes, err)
+		}
+		if err != nil {
+			written--
+		}
+		full.Remove()
+		if err := l.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		again, got := openOn(t, d.Kill(), o) // l, which has no goroutines, goes with its process
+		if len(got) != written {
+			t.Errorf("%s, %d bytes each: %d records of %d are there again", c.d, c.bytes, len(got), written)
+		}
+		if err := again.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -65,7 +65,9 @@ type Log struct {
 	stagedAt int64
 	queue    []extent   // ended groups for direct writes, not begun
 	dirty    []*segment // with bytes in the page cache that are not flushed
-	buffers  [][]byte   // for staging
+	// cachedBytes is how much went to the page cache since the last flush.
+	cachedBytes int64
+	buffers     [][]byte // for staging
 
 	// cached: records go to the page cache as they are appended, so that they
 	// survive the process. cachedFor counts down the flushes until they go past it
@@ -83,6 +85,12 @@ type Log struct {
 
 	lastSlot int
 	free     []slot
+	// bulk: the segment before this one was written with few flushes, so that slots are
+	// reserved only. flushesBefore were made before this one.
+	bulk          bool
+	flushesBefore uint64
+	// notRemoved is why the janitor could not remove a slot, until somebody is told.
+	notRemoved error
 	// retained are the slots of segments that replay does not need any more, and that
 	// Options.Retain keeps, by number. writing are the extents that a flush is writing.
 	retained map[uint64]*segment
@@ -317,6 +325,9 @@ func (l *Log) Close() error {
 	err := l.failed
 	if err == nil && l.written {
 		err = l.finish()
+	}
+	if err == nil {
+		err = l.removeSurplus(false) // what the janitor had left
 	}
 	if e := l.closeAll(); err == nil {
 		err = e

@@ -29,8 +29,9 @@ type Options struct {
 	// the log, nor wait.
 	OnLost func(sink int, cause error)
 	// SinkTimeout is how long a sink may take for one flush, where there is more than
-	// one, before the log goes on without it; 0 for 10 s. It has as long again for every 4 MiB. It has five times that to make
-	// a segment's file. The closing of files is not covered.
+	// one, before the log goes on without it; 0 for 10 s. It has as long again for every
+	// 4 MiB, and five times that to make a segment's file; but once one call has taken too
+	// long, nobody waits for another. The closing of files is not covered.
 	SinkTimeout time.Duration
 	// SegmentBytes is the largest size of a segment; 0 for 64 MiB. The first ones
 	// of a log are smaller. A record that is larger has a segment for itself.

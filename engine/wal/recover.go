@@ -39,7 +39,7 @@ func Open(ctx context.Context, o Options, after uint64, replay func(Record) erro
 	l.retained = make(map[uint64]*segment)
 	l.unwritten.Store(math.MaxUint64)
 	for _, dir := range o.Sinks {
-		l.sinks = append(l.sinks, &sink{dir: dir})
+		l.sinks = append(l.sinks, newSink(dir))
 	}
 	r := recovery{Log: l, ctx: ctx, after: after, replay: replay}
 	if err := r.run(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"slices"
 
@@ -35,7 +36,7 @@ func Survey(ctx context.Context, o Options) ([]SinkState, error) {
 	o.AllowMissing = true
 	l := &Log{fs: o.FS, options: o}
 	for _, dir := range o.Sinks {
-		l.sinks = append(l.sinks, &sink{dir: dir})
+		l.sinks = append(l.sinks, newSink(dir))
 	}
 	r := recovery{Log: l, ctx: ctx, readOnly: true, stale: make([]bool, len(l.sinks))}
 	states := make([]SinkState, len(l.sinks))
@@ -106,22 +107,27 @@ func (l *Log) rejoin(ctx context.Context, i int, o RejoinOptions) error {
 	case k.calls.Load() > 0:
 		return fmt.Errorf("%w: a call of it hangs", engine.ErrInUse)
 	}
+	k.listen()
 	j := joiner{Log: l, ctx: ctx, o: o, i: i, dir: k.dir, copied: make(map[uint64]header)}
-	found := make(chan map[int]foundSlot, 1)
+	found, marked := make(chan map[int]foundSlot, 1), make(chan uint64, 1)
 	if err := l.timed(i, 5, func() error {
 		r := recovery{Log: &Log{fs: l.fs}, ctx: ctx, readOnly: true}
 		slots, err := r.lookAt(k.dir)
 		found <- slots
+		if err == nil {
+			marked <- j.marked(slots)
+		}
 		return err
 	}); err != nil {
 		return err
 	}
-	j.has = <-found
+	j.has, j.durable = <-found, <-marked
 	for _, s := range j.has {
 		if s.used && s.header.id != id {
 			return fmt.Errorf("%w: it has segment %s of log %x, and this is log %x; remove what does not belong", engine.ErrInvalid, segmentName(s.id), s.header.id, id)
 		}
-		if s.used {
+		// What a sink that had gone on alone says of its own records says nothing of these.
+		if j.knows(s) {
 			j.durable = max(j.durable, s.durable)
 		}
 	}
@@ -160,6 +166,37 @@ type joiner struct {
 	// copied are the segments that were copied, by number.
 	copied map[uint64]header
 	done   int64
+}
+
+// knows reports whether a slot of the sink has a segment of this log, and not of another one
+// of the same name.
+func (j *joiner) knows(s foundSlot) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	same := func(of *segment) bool { return of.header == s.header }
+	retained := j.retained[s.number]
+	return s.used && (retained != nil && same(retained) || slices.ContainsFunc(j.segments, same))
+}
+
+// marked returns up to which record all were flushed, as the marks in the newest segment of
+// the sink say, if the log knows that segment. Heads, which are written when a segment is
+// begun, may be as old as what was written since.
+func (j *joiner) marked(slots map[int]foundSlot) uint64 {
+	var newest foundSlot
+	for _, s := range slots {
+		if s.used && s.number >= newest.number {
+			newest = s
+		}
+	}
+	if !j.knows(newest) {
+		return 0
+	}
+	src := newSource(filepath.Join(j.dir, segmentName(newest.id)), make([]byte, newest.bytes))
+	src.fill(j.ctx, j.fs, 1)
+	marks := newScanner(newest.header, 0)
+	// Where it cannot be read, the marks before that still hold.
+	_ = marks.run(src, math.MaxUint64, nil)
+	return marks.marked
 }
 
 // wants returns the segments that the sink lacks, by number, but for the newest one

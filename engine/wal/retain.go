@@ -56,10 +56,10 @@ func (l *Log) Free(number uint64) (bool, error) {
 	}
 	delete(l.retained, number)
 	l.free = append(l.free, s.slot)
+	l.kick()
 	if err := l.trim(); err != nil {
 		return true, fmt.Errorf("free a segment of log %s: %w", l.name(), err)
 	}
-	l.kick()
 	return true, nil
 }
 

@@ -132,6 +132,7 @@ type scanner struct {
 	before   uint64 // the first sequence of the next segment; 0 for the newest
 	closed   bool   // the mark of Close was read
 	groups   int
+	marked   uint64 // all records up to it were flushed, a mark says
 }
 
 func newScanner(h header, before uint64) *scanner {
@@ -189,6 +190,7 @@ func (s *scanner) run(src *source, after uint64, each func(Record) error) error 
 		}
 		s.groups++
 		s.closed = m.closed
+		s.marked = max(s.marked, m.durable)
 		s.off += markBytes
 	}
 	return nil

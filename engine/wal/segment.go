@@ -18,6 +18,8 @@ type slot struct {
 	bytes int64
 	// dirty: the page cache may hold what an earlier segment wrote.
 	dirty bool
+	// reserved: it has not been written, and its flushes wait for metadata.
+	reserved bool
 }
 
 // segment is a slot in use.
@@ -103,17 +105,26 @@ func openFile(fsys vfs.FS, name string, direct bool) (f segmentFile, err error) 
 // zeros is what slots are made of.
 var zeros = make([]byte, 1<<20)
 
-// makeSlot makes the file of a slot in a directory: aside, written to its full
-// length, so that later writes change no metadata, and durable before it has its
-// name. If there is no room, nothing is left.
+// bulkBytes is how much a log has for each flush, on average, if it is written in bulk.
+const bulkBytes = 256 << 10
+
+// makeSlot makes the file of a slot in a directory: aside, at its full length, and durable
+// before it has its name. Unless the slot is only to be reserved, and can be, it is
+// written, so that later writes change no metadata. If there is no room, nothing is left.
 func makeSlot(fsys vfs.FS, dir string, s slot) error {
 	name := filepath.Join(dir, segmentName(s.id))
 	f, err := fsys.Open(name+temporary, vfs.Create|vfs.Truncate)
 	if err != nil {
 		return err
 	}
-	for off := int64(0); off < s.bytes && err == nil; off += int64(len(zeros)) {
-		_, err = f.WriteAt(zeros[:min(int64(len(zeros)), s.bytes-off)], off, vfs.Plain)
+	if err = engine.ErrUnsupported; s.reserved {
+		err = f.Preallocate(0, s.bytes)
+	}
+	if errors.Is(err, engine.ErrUnsupported) {
+		err = nil
+		for off := int64(0); off < s.bytes && err == nil; off += int64(len(zeros)) {
+			_, err = f.WriteAt(zeros[:min(int64(len(zeros)), s.bytes-off)], off, vfs.Plain)
+		}
 	}
 	if err == nil {
 		if err = f.Sync(); err != nil {
@@ -156,7 +167,7 @@ func removeIfThere(fsys vfs.FS, name string) error {
 // set; making then keeps others from doing the same.
 func (l *Log) newSlot(bytes int64, unlock bool) (slot, error) {
 	l.lastSlot++
-	s := slot{id: l.lastSlot, bytes: bytes}
+	s := slot{id: l.lastSlot, bytes: bytes, reserved: l.bulk}
 	live := l.inSync()
 	if unlock {
 		l.making = true
@@ -242,6 +253,8 @@ func (l *Log) rotate(n int) error {
 	l.endGroup()
 	if old := l.seg; old != nil {
 		old.used = l.end
+		old.slot.reserved = false
+		l.bulk = l.end >= bulkBytes*int64(1+l.stats.Flushes-l.flushesBefore)
 		for i := range old.files {
 			if m := old.files[i].mapped; m != nil && !l.sinks[i].hung {
 				old.files[i].mapped = nil
@@ -251,6 +264,7 @@ func (l *Log) rotate(n int) error {
 			}
 		}
 	}
+	l.flushesBefore = l.stats.Flushes
 	l.number = seg.number
 	l.seg = seg
 	l.segments = append(l.segments, seg)
@@ -332,7 +346,8 @@ func (l *Log) newSalt(s *segment) uint64 {
 
 // Release tells that the records up to sequence are durable elsewhere. The space
 // of segments that hold no others, and none that a Tail keeps, is used again, or given
-// back; with Options.Retain it waits for Free.
+// back, in the background unless the log is Inline; with Options.Retain it waits for Free.
+// What of an earlier call could not be given back is told by this one, and tried again.
 func (l *Log) Release(sequence uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -360,16 +375,27 @@ func (l *Log) Release(sequence uint64) error {
 		l.free = append(l.free, s.slot)
 	}
 	l.segments = append(l.segments[:0], l.segments[n:]...)
+	l.kick()
 	if err := l.trim(); err != nil {
 		return fmt.Errorf("release log %s: %w", l.name(), err)
 	}
-	l.kick()
 	return nil
 }
 
-// trim removes all but the largest free slots, and first of all those that one
-// large record had for itself. Under mu.
+// trim removes all but the largest free slots, or leaves that to the janitor, if there is
+// one: to remove a large file takes longer than a commit should wait. Under mu.
 func (l *Log) trim() error {
+	if l.janitor.wake == nil {
+		return l.removeSurplus(false)
+	}
+	err := l.notRemoved
+	l.notRemoved = nil
+	return err
+}
+
+// removeSurplus removes all but the largest free slots, and first of all those that one
+// large record had for itself. Where unlock is set others go on meanwhile. Under mu.
+func (l *Log) removeSurplus(unlock bool) error {
 	use := func(s slot) int64 {
 		if s.bytes > l.options.SegmentBytes {
 			return 0
@@ -383,16 +409,27 @@ func (l *Log) trim() error {
 				least = i
 			}
 		}
-		for _, i := range l.inSync() {
-			err := removeIfThere(l.fs, filepath.Join(l.sinks[i].dir, segmentName(l.free[least].id)))
-			if err != nil && len(l.inSync()) == 1 {
-				return err
+		s, live := l.free[least], l.inSync()
+		l.free = append(l.free[:least], l.free[least+1:]...)
+		errs := make([]error, len(live))
+		if unlock {
+			l.mu.Unlock()
+		}
+		for k, i := range live {
+			errs[k] = l.timed(i, 5, func() error { return removeIfThere(l.fs, filepath.Join(l.sinks[i].dir, segmentName(s.id))) })
+		}
+		if unlock {
+			l.mu.Lock()
+		}
+		for k, i := range live {
+			if errs[k] != nil && len(live) == 1 {
+				l.free = append(l.free, s)
+				return errs[k]
 			}
-			if err != nil {
-				l.lose(i, err, false)
+			if errs[k] != nil {
+				l.lose(i, errs[k], errors.Is(errs[k], errHung))
 			}
 		}
-		l.free = append(l.free[:least], l.free[least+1:]...)
 	}
 	return nil
 }

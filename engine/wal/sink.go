@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,8 @@ type sink struct {
 
 	// calls is how many calls of it are under way.
 	calls atomic.Int64
+	// silence begins when a call has taken too long; a sink that rejoins has another one.
+	silence atomic.Pointer[silence]
 
 	// Guarded by Log.mu.
 	lost       error // why the log goes on without it
@@ -30,20 +33,41 @@ type sink struct {
 	letGo bool
 }
 
+// silence of a sink ends all waiting for it: of several calls that hang, which nobody made
+// at the same time, none is waited for longer than the first.
+type silence struct {
+	context.Context
+	begin context.CancelFunc
+}
+
+func newSink(dir string) *sink {
+	k := &sink{dir: dir}
+	k.listen()
+	return k
+}
+
+// listen ends the silence of a sink that answers again.
+func (k *sink) listen() {
+	ctx, begin := context.WithCancel(context.Background())
+	k.silence.Store(&silence{ctx, begin})
+}
+
 type sinkWork struct {
 	batch *batch
 	done  chan<- sinkResult
 }
 
 type sinkResult struct {
-	sink int
-	err  error
+	sink   int
+	err    error
+	silent bool // nobody waits for it any longer
 }
 
 // batch is what one flush writes.
 type batch struct {
 	extents []extent
 	dirty   []*segment
+	cached  int64 // how much of dirty was written since the last flush
 	// abandoned: a sink took too long, and may still read the buffers.
 	abandoned atomic.Bool
 }
@@ -73,9 +97,7 @@ func (b *batch) writeTo(sink int) error {
 
 // bytes is about how much there is to write.
 func (b *batch) bytes() (n int64) {
-	for _, s := range b.dirty {
-		n += s.slot.bytes
-	}
+	n = b.cached
 	for _, e := range b.extents {
 		n += int64(len(e.buf))
 	}
@@ -91,7 +113,7 @@ func (k *sink) start(index int) {
 		for w := range work {
 			err := w.batch.writeTo(index)
 			k.calls.Add(-1)
-			w.done <- sinkResult{index, err}
+			w.done <- sinkResult{sink: index, err: err}
 		}
 	}()
 }
@@ -136,6 +158,7 @@ func (l *Log) timed(i, times int, call func() error) error {
 		return call()
 	}
 	k := l.sinks[i]
+	silence := k.silence.Load()
 	done := make(chan error, 1)
 	k.calls.Add(1)
 	go func() {
@@ -149,8 +172,10 @@ func (l *Log) timed(i, times int, call func() error) error {
 	case err := <-done:
 		return err
 	case <-timeout.C:
-		return fmt.Errorf("%s: %w", k.dir, errHung)
+		silence.begin()
+	case <-silence.Done():
 	}
+	return fmt.Errorf("%s: %w", k.dir, errHung)
 }
 
 // timedOpen is timed for a call that opens something. What is opened too late is closed:
@@ -252,25 +277,42 @@ func (l *Log) write(b *batch, live []int) []error {
 		return errs
 	}
 	place := make(map[int]int, len(live))
-	done := make(chan sinkResult, len(live)) // room for who comes too late
+	done := make(chan sinkResult, 2*len(live)) // room for who comes too late
 	for k, i := range live {
 		place[i] = k
 		errs[k] = fmt.Errorf("flush log %s: %w within %v", l.sinks[i].dir, errHung, l.options.SinkTimeout)
 		l.sinks[i].calls.Add(1)
 		l.sinks[i].work <- sinkWork{b, done}
+		stop := context.AfterFunc(l.sinks[i].silence.Load(), func() { done <- sinkResult{sink: i, silent: true} })
+		defer stop()
 	}
 	// A large flush has as long as a slow device takes for it.
 	limit := l.options.SinkTimeout * time.Duration(1+b.bytes()>>22)
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
-	for range live {
+	answered, silent := make([]bool, len(live)), false
+	for left := len(live); left > 0; {
 		select {
 		case r := <-done:
-			errs[place[r.sink]] = r.err
+			k := place[r.sink]
+			if answered[k] {
+				continue
+			}
+			answered[k] = true
+			left--
+			if silent = silent || r.silent; !r.silent {
+				errs[k] = r.err
+			}
 		case <-timeout.C:
-			b.abandoned.Store(true)
-			return errs
+			for k, i := range live {
+				if !answered[k] {
+					l.sinks[i].silence.Load().begin()
+				}
+			}
 		}
+	}
+	if silent {
+		b.abandoned.Store(true)
 	}
 	return errs
 }

@@ -1,25 +1,49 @@
-// Command goaltable reads what `go test -bench -count=N` prints of tables, migration and
-// backup, and prints the medians beside their goals, in Markdown; `make bench-operations`
-// does both.
+// Command goaltable reads what `go test -bench -count=N` prints of the benchmarks of a report,
+// and prints the medians beside their goals, in Markdown; `make bench-operations` and `make
+// bench-flash` do both.
 package main
 
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/orbit-persistence/orbit/internal/gobench"
 )
 
 func main() {
-	text, err := report(os.Stdin, goals)
-	if err != nil {
+	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "goaltable:", err)
 		os.Exit(1)
 	}
-	fmt.Print(text)
+}
+
+func run(args []string, from io.Reader, to io.Writer) error {
+	names := strings.Join(slices.Sorted(maps.Keys(reports)), "|")
+	if len(args) != 1 {
+		return fmt.Errorf("usage: goaltable %s", names)
+	}
+	r, ok := reports[args[0]]
+	if !ok {
+		return fmt.Errorf("there is no report %q, but %s", args[0], names)
+	}
+	text, err := r.write(from)
+	if err == nil {
+		_, err = io.WriteString(to, text)
+	}
+	return err
+}
+
+// report is a table of goals.
+type report struct {
+	title   string
+	command string
+	notes   string // behind the table, if not empty
+	goals   []goal
 }
 
 // goal is what a metric of a benchmark is to reach.
@@ -27,26 +51,14 @@ type goal struct {
 	what      string
 	benchmark string // the package's name, a space, the benchmark's
 	unit      string
-	least     float64 // 0: there is most
+	least     float64 // 0: there is most, or no goal
 	most      float64
 	// scale and shown are how the metric is shown.
 	scale float64
 	shown string
 }
 
-var goals = []goal{
-	{what: "table: insert, lsm_tree, memory class, batches of 100 rows of 5 columns with one index", benchmark: "table Insert/provider=lsm_tree", unit: "rows/s", least: 100_000, shown: "rows/s"},
-	{what: "table: select of one row by its key, of 1,000,000, p50", benchmark: "table Select/by=key/provider=lsm_tree", unit: "p50-ns", most: 6_000, scale: 1e-3, shown: "µs"},
-	{what: "table: select of ten rows by an index, of 1,000,000, p50", benchmark: "table Select/by=index/provider=lsm_tree", unit: "p50-ns", most: 100_000, scale: 1e-3, shown: "µs"},
-	{what: "migrate memory to lsm_tree, flushed, 1,000,000 entries, validated", benchmark: "migrate Migrate/validated=true", unit: "entries/s", least: 200_000, shown: "entries/s"},
-	{what: "export of Debian's Contents index from lsm_tree", benchmark: "migrate Contents/export", unit: "entries/s", least: 150_000, shown: "entries/s"},
-	{what: "import of it into lsm_tree, flushed, validated", benchmark: "migrate Contents/import", unit: "entries/s", least: 150_000, shown: "entries/s"},
-	{what: "the same, the largest heap; the bound is our own", benchmark: "migrate Contents/import", unit: "heap-MiB", most: 256, shown: "MiB"},
-	{what: "puts that are left while a base is taken of a store under load", benchmark: "backup Backup", unit: "puts-left", least: 0.8, shown: "×"},
-	{what: "restore, beside the device's sequential bandwidth", benchmark: "backup Backup", unit: "restore/sequential", least: 0.5, shown: "×"},
-}
-
-func report(from io.Reader, goals []goal) (string, error) {
+func (rep *report) write(from io.Reader) (string, error) {
 	results, err := gobench.Read(from)
 	if err != nil {
 		return "", err
@@ -58,31 +70,47 @@ func report(from io.Reader, goals []goal) (string, error) {
 			found[key] = append(found[key], v)
 		}
 	}
-	text := `# Tables, migration and backup
+	text := "# " + rep.title + `
 
-Medians of the runs, and their range. Repeat them by ` + "`make bench-operations`" + ` on a machine
+Medians of the runs, and their range. Repeat them by ` + "`" + rep.command + "`" + ` on a machine
 that does nothing else.
 
 | what | goal | median | from | to | runs | |
 |---|--:|--:|--:|--:|--:|---|
 `
-	for _, g := range goals {
+	for _, g := range rep.goals {
 		all := found[g.benchmark+" "+g.unit]
 		if len(all) == 0 {
 			return "", fmt.Errorf("there is no %s of %s", g.unit, g.benchmark)
 		}
 		median := gobench.Median(all)
-		bound, met := "≥ "+g.show(g.least), median >= g.least
-		if g.most > 0 {
-			bound, met = "≤ "+g.show(g.most), median <= g.most
-		}
-		verdict := "✓"
-		if !met {
-			verdict = "✗ missed"
-		}
-		text += fmt.Sprintf("| %s | %s %s | %s | %s | %s | %d | %s |\n", g.what, bound, g.shown, g.show(median), g.show(slices.Min(all)), g.show(slices.Max(all)), len(all), verdict)
+		bound, verdict := g.judge(median)
+		text += fmt.Sprintf("| %s | %s | %s | %s | %s | %d | %s |\n", g.what, bound, g.show(median), g.show(slices.Min(all)), g.show(slices.Max(all)), len(all), verdict)
+	}
+	if rep.notes != "" {
+		text += "\n" + rep.notes
 	}
 	return text, nil
+}
+
+// judge writes the goal with its unit, and whether a value reaches it; where there is none the
+// unit stands alone.
+func (g *goal) judge(v float64) (bound, verdict string) {
+	sign, limit, met := "≥", g.least, v >= g.least
+	if g.most > 0 {
+		sign, limit, met = "≤", g.most, v <= g.most
+	}
+	switch {
+	case limit == 0 && g.shown == "":
+		return "none", ""
+	case limit == 0:
+		return "none, in " + g.shown, ""
+	case met:
+		verdict = "✓"
+	default:
+		verdict = "✗ missed"
+	}
+	return strings.TrimSpace(sign + " " + g.show(limit) + " " + g.shown), verdict
 }
 
 // show writes a value in the unit that is shown, with a separator between thousands.

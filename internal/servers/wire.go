@@ -23,7 +23,8 @@ type Wire struct {
 // NewWire returns a wire to a server, which ends with the test.
 func NewWire(t testing.TB, server string) *Wire {
 	t.Helper()
-	w := &Wire{Address: "127.0.0.1:0", t: t, server: server}
+	// Mend listens there again, so it is none of the ports that whoever dials is given.
+	w := &Wire{Address: Address(t), t: t, server: server}
 	w.start()
 	t.Cleanup(func() { w.proxy.Stop() })
 	return w

@@ -27,6 +27,7 @@ type bucket struct {
 	name      string
 	key       *blob.CPKInfo
 	scope     *blob.CPKScopeInfo
+	markers   markers
 }
 
 func (b *bucket) setCustomerKey(key string, sum [32]byte) {
@@ -83,36 +84,6 @@ func (b *bucket) Delete(ctx context.Context, name string, r driver.Revision) err
 		return fmt.Errorf("%w: there is no blob", driver.ErrConflict)
 	}
 	return err
-}
-
-// List begins at after where the service knows how to; an older one, and Azurite, begin
-// with the prefix, and what is not asked for is passed over.
-func (b *bucket) List(ctx context.Context, prefix, after string, limit int) ([]objects.Listed, bool, error) {
-	o := &container.ListBlobsFlatOptions{Prefix: &prefix, MaxResults: to.Ptr(int32(limit + 1))} // after is one of them
-	if strings.HasPrefix(after, prefix) {
-		o.StartFrom = &after
-	}
-	var page []objects.Listed
-	for pager := b.client.NewListBlobsFlatPager(o); pager.More(); {
-		out, err := pager.NextPage(ctx)
-		if err != nil {
-			return nil, false, b.classify(err, false)
-		}
-		for _, item := range out.Segment.BlobItems {
-			if item.Name == nil || item.Properties == nil || *item.Name <= after {
-				continue
-			}
-			if len(page) == limit {
-				return page, true, nil
-			}
-			l := objects.Listed{Name: *item.Name, At: revision(item.Properties.ETag)}
-			if item.Properties.ContentLength != nil {
-				l.Size = *item.Properties.ContentLength
-			}
-			page = append(page, l)
-		}
-	}
-	return page, false, nil
 }
 
 func (b *bucket) Describe(ctx context.Context, name string) (objects.Metadata, error) {

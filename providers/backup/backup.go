@@ -44,7 +44,11 @@ type Options struct {
 	// so that nothing is removed in its favour: KeepLast and KeepFor ask for it. An export
 	// has read all anyway.
 	Open func(ctx context.Context, dir string) (*providers.Provider, error)
-	// BytesPerSecond bounds how fast a base is copied; 0 is no bound.
+	// Share is the part of the time, up to 1, in which a checkpoint is copied and read; it
+	// rests in between, so that the store goes on with most of its speed. 0 is 0.2. An
+	// export is made without a rest.
+	Share float64
+	// BytesPerSecond bounds how fast a checkpoint is copied, besides; 0 is no bound.
 	BytesPerSecond int64
 	// MaxLogBytes is how much of the log may be kept for the archive, beyond what the
 	// store keeps itself; 0 is 1 GiB.
@@ -97,8 +101,11 @@ type engined interface{ Engine() engine.Engine }
 // New returns a backup of a provider, which stays the caller's, in a place. It must be
 // closed, before the provider.
 func New(p *providers.Provider, place Place, o Options) (*Backup, error) {
-	if o.KeepLast < 0 || o.KeepFor < 0 || o.BytesPerSecond < 0 || o.MaxLogBytes < 0 {
+	if o.KeepLast < 0 || o.KeepFor < 0 || o.BytesPerSecond < 0 || o.MaxLogBytes < 0 || o.Share < 0 {
 		return nil, fmt.Errorf("backup: %w: an option is below 0", driver.ErrInvalid)
+	}
+	if o.Share > 1 {
+		return nil, fmt.Errorf("backup: %w: a share of %v; it is part of the time, 1 at most", driver.ErrInvalid, o.Share)
 	}
 	if p.Driver() == nil {
 		return nil, fmt.Errorf("backup of %s: %w: it is not open", p.Name(), driver.ErrClosed)
@@ -115,6 +122,9 @@ func New(p *providers.Provider, place Place, o Options) (*Backup, error) {
 	defaults(&o.ArchiveInterval, 10*time.Second)
 	if o.MaxLogBytes == 0 {
 		o.MaxLogBytes = 1 << 30
+	}
+	if o.Share == 0 {
+		o.Share = 0.2
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -453,7 +463,12 @@ func (b *Backup) checkpoint(ctx context.Context, store driver.Checkpointer, m *M
 		_, m.UpTo = b.logged.LogPosition()
 	}
 	m.Ended = b.o.Now().UTC()
-	pace := newPace(b.o.BytesPerSecond)
+	pace := newPace(b.o.BytesPerSecond, b.o.Share)
+	// It may take so long that the log would be too much for MaxLogBytes by then.
+	pace.every, pace.between = b.o.ArchiveInterval, func(ctx context.Context) error {
+		_, err := b.archive(ctx)
+		return err
+	}
 	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -476,19 +491,25 @@ func (b *Backup) checkpoint(ctx context.Context, store driver.Checkpointer, m *M
 	if err != nil || b.o.Open == nil {
 		return err
 	}
-	return b.readWhole(ctx, dir)
+	return b.readWhole(ctx, dir, pace)
 }
 
 // readWhole reads the checkpoint in a directory, so that every checksum in it is verified.
-func (b *Backup) readWhole(ctx context.Context, dir string) (err error) {
+func (b *Backup) readWhole(ctx context.Context, dir string, pace *pace) (err error) {
 	p, err := b.o.Open(ctx, dir)
 	if err != nil {
 		return fmt.Errorf("the copy cannot be opened, and is no base: %w", err)
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
+	n := 0
 	for _, err := range p.List(ctx, providers.ListOptions{}) {
 		if err != nil {
 			return fmt.Errorf("the store is damaged, so that its copy is no base; older bases stay: %w", err)
+		}
+		if n++; n%1000 == 0 {
+			if err := pace.rest(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

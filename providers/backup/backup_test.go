@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -447,6 +448,60 @@ func TestGoesOn(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// watched is a place that tells of each object before it is made.
+type watched struct {
+	backup.Place
+	before func(name string)
+}
+
+func (w watched) Create(ctx context.Context, name string) (backup.Object, error) {
+	w.before(name)
+	return w.Place.Create(ctx, name)
+}
+
+// TestArchiveBesideBase: the log is archived while a base is made, which can take so long
+// that the store could not keep all of it.
+func TestArchiveBesideBase(t *testing.T) {
+	for _, backend := range []string{cowbtree.Backend, lsmtree.Backend} {
+		t.Run(backend, func(t *testing.T) {
+			p, h := mustOpen(t, backend, t.TempDir()), history{4}
+			commit := func(n uint64) {
+				t.Helper()
+				if err := errors.Join(h.commit(t.Context(), p, n), flush(p)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			commit(1)
+			var names []string
+			place := watched{places["directory"](t), func(name string) {
+				if len(names) == 0 && strings.HasPrefix(name, "base/") {
+					commit(2)
+				}
+				if len(names) > 0 || strings.HasPrefix(name, "base/") {
+					names = append(names, name)
+				}
+			}}
+			if _, err := newBackup(t, p, place, backup.Options{ArchiveInterval: 1}).Base(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			piece := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "log/") })
+			if piece < 0 || piece > slices.IndexFunc(names, func(name string) bool { return strings.HasSuffix(name, "/manifest.json") }) {
+				t.Errorf("the log was not archived before the base had its manifest: %q", names)
+			}
+		})
+	}
+}
+
+// TestShareOfTheTime: what is no part of the time is refused.
+func TestShareOfTheTime(t *testing.T) {
+	p := mustOpen(t, cowbtree.Backend, t.TempDir())
+	for _, share := range []float64{-0.1, 1.1} {
+		if _, err := backup.New(p, places["directory"](t), backup.Options{Share: share}); !errors.Is(err, driver.ErrInvalid) {
+			t.Errorf("a share of %v: %v", share, err)
+		}
 	}
 }
 

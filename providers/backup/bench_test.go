@@ -31,7 +31,6 @@ func BenchmarkBackup(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	rate, _ := strconv.ParseInt(os.Getenv("ORBIT_BACKUP_RATE"), 10, 64) // 0 is no bound
 	dir := b.TempDir()
 	o := lsmtree.Defaults()
 	o.DataDir, o.Compression = filepath.Join(dir, "store"), "none"
@@ -62,7 +61,7 @@ func BenchmarkBackup(b *testing.B) {
 		}
 	}
 	place := backup.Dir(filepath.Join(dir, "place"))
-	back, err := backup.New(p, place, backup.Options{Scratch: filepath.Join(dir, "scratch"), BytesPerSecond: rate})
+	back, err := backup.New(p, place, backup.Options{Scratch: filepath.Join(dir, "scratch")})
 	if err != nil {
 		b.Fatal(err)
 	}

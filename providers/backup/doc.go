@@ -10,8 +10,9 @@
 //
 // A base is a checkpoint of the whole store, made while writes go on. It counts once
 // Options.Open has opened the copy and all of it was read: a checkpoint of a damaged store
-// would else let the last sound base be pruned. Between bases, the
-// log of the engine is archived: its records, in their order, in pieces. A restore copies
+// would else let the last sound base be pruned. It is copied in a part of the time only, so
+// that the store keeps most of its speed: Options.Share. Between bases, and while one is
+// made, the log of the engine is archived: its records, in their order, in pieces. A restore copies
 // a base, and applies the archived records behind it up to the point that is asked for.
 // Whatever the point, what is restored is a prefix of the commits in their order, each
 // whole.

@@ -271,7 +271,7 @@ func readFile(ctx context.Context, place Place, m *Manifest, f *File, w io.Write
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	sum := sha256.New()
-	n, err := io.CopyBuffer(io.MultiWriter(onlyWriter{w}, sum), onlyReader{newPace(0).reader(ctx, in)}, make([]byte, copyBuffer))
+	n, err := io.CopyBuffer(io.MultiWriter(onlyWriter{w}, sum), onlyReader{newPace(0, 1).reader(ctx, in)}, make([]byte, copyBuffer))
 	if err != nil {
 		return err
 	}

@@ -415,6 +415,15 @@ var flaws = []flaw{
 			return put(ctx, key, value, o)
 		}
 	}},
+	{"condition/if-revision-of-a-lease", "a put at a revision creates a lease that is gone", func(s *subject) {
+		put := s.put
+		s.put = func(ctx context.Context, key, value []byte, o driver.PutOptions) (driver.Revision, error) {
+			if _, err := s.base.Get(ctx, key); errors.Is(err, driver.ErrNotFound) && !o.IfAbsent && bytes.HasPrefix(key, []byte("lease/")) {
+				o.IfRevision = driver.Revision{}
+			}
+			return put(ctx, key, value, o)
+		}
+	}},
 	{"condition/if-revision", "the condition of a delete is ignored", func(s *subject) {
 		del := s.delete
 		s.delete = func(ctx context.Context, key []byte, o driver.DeleteOptions) error {

@@ -109,32 +109,10 @@ var pointCases = []Case{
 		s.delete("k")
 		s.ok(put(), "put what was deleted")
 	}},
-	{"condition/if-revision", func(s *session) {
-		put := func(r driver.Revision, value string) (driver.Revision, error) {
-			return s.Put(s.ctx, []byte("k"), []byte(value), driver.PutOptions{IfRevision: r})
-		}
-		first := s.put("k", "1")
-		second, err := put(first, "2")
-		s.ok(err, "put at the revision")
-		_, err = put(first, "3")
-		s.wants(driver.ErrConflict, err, "put at an old revision")
-		s.has("k", "2")
-		s.wants(driver.ErrConflict, s.Delete(s.ctx, []byte("k"), driver.DeleteOptions{IfRevision: first}), "delete at an old revision")
-		s.has("k", "2")
-		s.ok(s.Delete(s.ctx, []byte("k"), driver.DeleteOptions{IfRevision: second}), "delete at the revision")
-		s.lacks("k")
-		_, err = put(second, "4")
-		s.wants(driver.ErrConflict, err, "put what is gone, at its last revision")
-		s.wants(driver.ErrConflict, s.Delete(s.ctx, []byte("k"), driver.DeleteOptions{IfRevision: second}), "delete what is gone, at its last revision")
-		s.lacks("k")
-		other := s.put("other", "1")
-		s.put("k", "5")
-		if _, err = put(other, "6"); other != s.has("k", "5").Revision {
-			s.wants(driver.ErrConflict, err, "put at another key's revision")
-		}
-		_, err = s.Put(s.ctx, []byte("k"), nil, driver.PutOptions{IfAbsent: true, IfRevision: first})
-		s.wants(driver.ErrInvalid, err, "put if absent and at a revision")
-	}},
+	{"condition/if-revision", func(s *session) { ifRevision(s, "k") }},
+	// The leases of package lease are such keys, which a backend may keep as objects of
+	// another kind, with rules of their own.
+	{"condition/if-revision-of-a-lease", func(s *session) { ifRevision(s, "lease/k") }},
 	{"context/cancelled", func(s *session) {
 		revision := s.put("k", "1")
 		ctx, cancel := context.WithCancelCause(s.ctx)
@@ -296,4 +274,33 @@ func everyCall(ctx context.Context, store driver.Store) map[string]func() error 
 		calls["expire"] = func() error { _, err := c.Expire(ctx, 1); return err }
 	}
 	return calls
+}
+
+// ifRevision: what is conditional on a revision of a key is done at that one and at no other,
+// also where the key is not there any more.
+func ifRevision(s *session, key string) {
+	put := func(r driver.Revision, value string) (driver.Revision, error) {
+		return s.Put(s.ctx, []byte(key), []byte(value), driver.PutOptions{IfRevision: r})
+	}
+	first := s.put(key, "1")
+	second, err := put(first, "2")
+	s.ok(err, "put at the revision")
+	_, err = put(first, "3")
+	s.wants(driver.ErrConflict, err, "put at an old revision")
+	s.has(key, "2")
+	s.wants(driver.ErrConflict, s.Delete(s.ctx, []byte(key), driver.DeleteOptions{IfRevision: first}), "delete at an old revision")
+	s.has(key, "2")
+	s.ok(s.Delete(s.ctx, []byte(key), driver.DeleteOptions{IfRevision: second}), "delete at the revision")
+	s.lacks(key)
+	_, err = put(second, "4")
+	s.wants(driver.ErrConflict, err, "put what is gone, at its last revision")
+	s.wants(driver.ErrConflict, s.Delete(s.ctx, []byte(key), driver.DeleteOptions{IfRevision: second}), "delete what is gone, at its last revision")
+	s.lacks(key)
+	other := s.put("other", "1")
+	s.put(key, "5")
+	if _, err = put(other, "6"); other != s.has(key, "5").Revision {
+		s.wants(driver.ErrConflict, err, "put at another key's revision")
+	}
+	_, err = s.Put(s.ctx, []byte(key), nil, driver.PutOptions{IfAbsent: true, IfRevision: first})
+	s.wants(driver.ErrInvalid, err, "put if absent and at a revision")
 }

@@ -2,6 +2,7 @@ package kubernetes_test
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"sync"
 	"testing"
@@ -29,9 +30,15 @@ func bareClient(b *testing.B, c *cluster) objectstest.Bare {
 	}
 	b.Cleanup(client.Client.CloseIdleConnections)
 	var versions sync.Map
+	var puts uint64
 	named := func(name string) string { return "bare." + hex.EncodeToString([]byte(name)) }
 	return objectstest.Bare{
 		Put: func(ctx context.Context, name string, value []byte) error {
+			// An update with the bytes that are there is not written by the API server. What
+			// a put has before its value is therefore another number each time, as it is
+			// with the provider.
+			puts++
+			value = append(binary.BigEndian.AppendUint64(nil, puts), value...)
 			o := &core.ConfigMap{ObjectMeta: meta.ObjectMeta{Name: named(name), Namespace: "orbit"}, BinaryData: map[string][]byte{"value": value}}
 			var made core.ConfigMap
 			var err error

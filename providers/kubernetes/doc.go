@@ -5,7 +5,8 @@
 //
 // Each entry is an object of its own, so that the cluster's limit of 1 MiB bounds none
 // of them together, and so that a compare-and-swap of an entry is one of its object's
-// resourceVersion, which is its revision:
+// resourceVersion, which is its revision; of a Lease with its UID, without which an update
+// makes again what is gone:
 //
 //	ConfigMap NAME.KEY          of most entries: binaryData["value"]
 //	Secret    SECRETNAME.KEY    of those whose keys begin with a prefix in SecretPrefixes:

@@ -17,6 +17,7 @@ import (
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 const (
@@ -46,10 +47,33 @@ type kind struct {
 	make     func(m meta.ObjectMeta, value []byte, writer string) runtime.Object
 	empty    func() runtime.Object
 	list     func() runtime.Object
+	// revived: an update makes what is not there, whatever version it is told, unless it
+	// names the UID too.
+	revived bool
 	// items returns the objects of a list.
 	items func(list runtime.Object) []runtime.Object
 	// open returns an object's name and version, and what is stored in it.
 	open func(o runtime.Object) (*meta.ObjectMeta, []byte, error)
+}
+
+// version returns the version of an object, by which an update can be told to replace that
+// one and nothing else: its resourceVersion, and where that is not enough a space and its
+// UID.
+func (k *kind) version(m *meta.ObjectMeta) string {
+	if k.revived {
+		return m.ResourceVersion + " " + string(m.UID)
+	}
+	return m.ResourceVersion
+}
+
+// at says in an object which version it is to replace; "" is whichever is there.
+func (k *kind) at(m *meta.ObjectMeta, version string) error {
+	number, uid, ok := strings.Cut(version, " ")
+	if version != "" && ok != k.revived {
+		return fmt.Errorf("%w: %q is no version of %s", driver.ErrConflict, version, k.resource)
+	}
+	m.ResourceVersion, m.UID = number, types.UID(uid)
+	return nil
 }
 
 var configMaps = &kind{
@@ -95,7 +119,7 @@ var secrets = &kind{
 }
 
 var leases = &kind{
-	resource: "leases", inline: maxLease,
+	resource: "leases", inline: maxLease, revived: true,
 	make: func(m meta.ObjectMeta, value []byte, writer string) runtime.Object {
 		m.Annotations[leasedAs] = base64.StdEncoding.EncodeToString(value)
 		now := meta.NewMicroTime(time.Now()) // for who looks at it; nothing here reads it

@@ -15,7 +15,7 @@ import (
 
 func versionOf(k *kind, o runtime.Object) string {
 	m, _, _ := k.open(o)
-	return m.ResourceVersion
+	return k.version(m)
 }
 
 // Get implements driver.Store.
@@ -59,12 +59,12 @@ func (s *Store) entry(ctx context.Context, k *kind, key []byte, o runtime.Object
 			return driver.Entry{}, err
 		}
 		if p == nil {
-			return driver.Entry{Key: bytes.Clone(key), Value: value, Revision: driver.TagRevision(m.ResourceVersion)}, nil
+			return driver.Entry{Key: bytes.Clone(key), Value: value, Revision: driver.TagRevision(k.version(m))}, nil
 		}
 		value, missing := s.getParts(ctx, k, *p)
 		if missing == nil {
-			s.remember(m.Name, m.ResourceVersion, *p)
-			return driver.Entry{Key: bytes.Clone(key), Value: value, Revision: driver.TagRevision(m.ResourceVersion)}, nil
+			s.remember(m.Name, k.version(m), *p)
+			return driver.Entry{Key: bytes.Clone(key), Value: value, Revision: driver.TagRevision(k.version(m))}, nil
 		}
 		if !errors.Is(missing, driver.ErrNotFound) {
 			return driver.Entry{}, missing
@@ -73,7 +73,7 @@ func (s *Store) entry(ctx context.Context, k *kind, key []byte, o runtime.Object
 		if err != nil {
 			return driver.Entry{}, err
 		}
-		if versionOf(k, again) == m.ResourceVersion {
+		if versionOf(k, again) == k.version(m) {
 			return driver.Entry{}, fmt.Errorf("%w: a part of the value is missing: %v", driver.ErrCorrupt, missing)
 		}
 		o = again
@@ -209,7 +209,7 @@ func (s *Store) next(ctx context.Context, streams []*stream, o driver.ListOption
 		from.items, from.after = from.items[1:], key
 		if o.KeysOnly {
 			m, _, err := from.k.open(object)
-			return driver.Entry{Key: key, Revision: driver.TagRevision(m.ResourceVersion)}, true, err
+			return driver.Entry{Key: key, Revision: driver.TagRevision(from.k.version(m))}, true, err
 		}
 		e, err := s.entry(ctx, from.k, key, object)
 		if errors.Is(err, driver.ErrNotFound) {

@@ -281,8 +281,8 @@ func (s *Store) update(ctx context.Context, k *kind, name string, o runtime.Obje
 // remove deletes an object, at a version unless that is "".
 func (s *Store) remove(ctx context.Context, k *kind, name, version string) error {
 	o := &meta.DeleteOptions{}
-	if version != "" {
-		o.Preconditions = &meta.Preconditions{ResourceVersion: &version}
+	if number, _, _ := strings.Cut(version, " "); number != "" {
+		o.Preconditions = &meta.Preconditions{ResourceVersion: &number}
 	}
 	err := s.client(k).Delete().Namespace(s.c.Namespace).Resource(k.resource).Name(name).Body(o).MaxRetries(0).Do(ctx).Error()
 	return failure(ctx, true, err)

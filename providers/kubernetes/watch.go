@@ -128,7 +128,7 @@ func (s *Store) relay(ctx context.Context, k *kind, w watch.Interface, prefix []
 			if err != nil {
 				return false, driver.KeyError("watch", key, err)
 			}
-			event.Entry.Value, event.Entry.Revision = value, driver.TagRevision(m.ResourceVersion)
+			event.Entry.Value, event.Entry.Revision = value, driver.TagRevision(k.version(m))
 		}
 		if !tell(event) {
 			return false, nil

@@ -84,14 +84,17 @@ func (s *Store) replace(ctx context.Context, k *kind, name string, key, data []b
 			case err == nil:
 				was, stored, err := k.open(is)
 				if err == nil {
-					s.rememberStored(name, was.ResourceVersion, stored)
+					s.rememberStored(name, k.version(was), stored)
 				}
-				at = was.ResourceVersion
+				at = k.version(was)
 			case !errors.Is(err, driver.ErrNotFound):
 				return "", err
 			}
 		}
-		if m.ResourceVersion = at; at == "" {
+		if err := k.at(&m, at); err != nil {
+			return "", err
+		}
+		if at == "" {
 			made, err := s.create(ctx, k, k.make(m, data, s.writer))
 			if err == nil {
 				return versionOf(k, made), nil

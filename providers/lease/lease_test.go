@@ -311,6 +311,44 @@ func (c counting) List(ctx context.Context, o driver.ListOptions) iter.Seq2[driv
 	}
 }
 
+// over is a store that says that a wire leads to it, and keeps the size of its largest commit.
+type over struct {
+	counting
+	largest *int
+}
+
+func (o over) Capabilities() driver.Capabilities {
+	c := o.counting.Capabilities()
+	c.Remote = true
+	return c
+}
+
+func (o over) Commit(ctx context.Context, m *driver.Commit) error {
+	*o.largest = max(*o.largest, len(m.Writes))
+	return o.counting.Commit(ctx, m)
+}
+
+// TestBulkOverAWire: a bulk goes in commits that end in time where each write is several
+// requests, though the store would take larger ones.
+func TestBulkOverAWire(t *testing.T) {
+	m := memoryStore(t, nil)
+	var largest int
+	d := lease.New(provider(t, over{counting{m, m.(driver.Committer), m.(driver.Clock), m.(driver.BatchGetter), new(atomic.Int64)}, &largest}), lease.Options{})
+	leases := make([]lease.Lease, 1000)
+	refs := make([]lease.Reference, len(leases))
+	for i := range leases {
+		refs[i] = lease.Reference{Type: "T", Key: lease.Int64Key(int64(i))}
+		leases[i] = lease.Lease{Reference: refs[i], Node: one}
+	}
+	ok(t, d.StoreBulk(t.Context(), leases))
+	if n, err := d.RemoveBulk(t.Context(), refs); n != len(refs) || err != nil {
+		t.Errorf("removed %d, %v", n, err)
+	}
+	if largest < 2 || largest > 96 {
+		t.Errorf("the largest commit had %d writes", largest)
+	}
+}
+
 // TestBulk stores 100,000 leases.
 func TestBulk(t *testing.T) {
 	p := provider(t, memoryStore(t, nil))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/providers/driver"
@@ -82,35 +83,62 @@ func (s *Store) GetMany(ctx context.Context, keys [][]byte) ([]driver.Entry, err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	rows := make([][]byte, len(keys))
-	for i, key := range keys {
+	m := manyPool.Get().(*many)
+	defer m.release()
+	m.store, m.keys, m.entries = s, keys, entries
+	for _, key := range keys {
 		if err := s.caps.Limits.CheckKey("get", key); err != nil {
 			return nil, err
 		}
-		rows[i] = rowKey(key)
+		m.rows = append(m.rows, rowKey(key))
 	}
-	var failed error
-	err := s.multi.MultiGet(rows, func(i int, value []byte, present bool) {
-		entries[i].Key = keys[i]
-		if !present || failed != nil {
-			return
-		}
-		r, err := decodeRow(bytes.Clone(value))
-		if err != nil {
-			failed = driver.KeyError("get", keys[i], err)
-			return
-		}
-		if s.alive(&r) {
-			entries[i] = r.entry(keys[i])
-		}
-	})
-	if err == nil {
-		err = failed
-	}
-	if err != nil {
+	if err := s.multi.MultiGet(m.rows, m.found); err != nil {
 		return nil, err
 	}
+	if m.failed != nil {
+		return nil, m.failed
+	}
 	return entries, nil
+}
+
+// many is what GetMany works with, which is taken once for many calls.
+type many struct {
+	store   *Store
+	keys    [][]byte
+	rows    [][]byte // of the keys
+	entries []driver.Entry
+	failed  error
+	found   func(i int, value []byte, present bool) // is (*many).take
+}
+
+var manyPool = sync.Pool{New: func() any {
+	m := new(many)
+	m.found = m.take
+	return m
+}}
+
+func (m *many) take(i int, value []byte, present bool) {
+	m.entries[i].Key = m.keys[i]
+	if !present || m.failed != nil {
+		return
+	}
+	r, err := decodeRow(bytes.Clone(value))
+	if err != nil {
+		m.failed = driver.KeyError("get", m.keys[i], err)
+		return
+	}
+	if m.store.alive(&r) {
+		m.entries[i] = r.entry(m.keys[i])
+	}
+}
+
+// release gives m back without what it refers to.
+func (m *many) release() {
+	clear(m.rows)
+	m.store, m.keys, m.rows, m.entries, m.failed = nil, nil, m.rows[:0], nil, nil
+	if cap(m.rows) <= chunkEntries {
+		manyPool.Put(m)
+	}
 }
 
 // A list reads this many entries and bytes at a time, and holds no iterator while
@@ -136,8 +164,11 @@ func (s *Store) list(ctx context.Context, from engine.Reader, o driver.ListOptio
 		if left == 0 {
 			left = int(^uint(0) >> 1)
 		}
+		var entries []driver.Entry // the same memory for all chunks: what is yielded is a copy
 		for left > 0 {
-			entries, next, err := s.chunk(ctx, from, bounds, o.KeysOnly, min(left, size))
+			var next []byte
+			var err error
+			entries, next, err = s.chunk(ctx, entries[:0], from, bounds, o.KeysOnly, min(left, size))
 			for _, e := range entries {
 				if !yield(e, nil) {
 					return
@@ -185,16 +216,16 @@ func successor(prefix []byte) []byte {
 	return nil
 }
 
-// chunk returns up to limit entries, and the row at which to go on, nil at the end.
-func (s *Store) chunk(ctx context.Context, from engine.Reader, b engine.IterOptions, keysOnly bool, limit int) (entries []driver.Entry, next []byte, err error) {
+// chunk appends up to limit entries, and returns the row at which to go on, nil at the end.
+func (s *Store) chunk(ctx context.Context, entries []driver.Entry, from engine.Reader, b engine.IterOptions, keysOnly bool, limit int) (_ []driver.Entry, next []byte, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, nil, err
+		return entries, nil, err
 	}
 	s.walks.RLock()
 	defer s.walks.RUnlock()
 	it, err := from.NewIterator(b)
 	if err != nil {
-		return nil, nil, err
+		return entries, nil, err
 	}
 	defer func() {
 		if closeErr := it.Close(); err == nil {

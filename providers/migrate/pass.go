@@ -53,6 +53,7 @@ type pass struct {
 	can      providers.Capabilities
 	writes   []driver.Write
 	size     int
+	spare    [][]driver.Write // of batches that have landed
 	flying   []flight
 	landed   []byte // all up to it, with it, has been written
 	recorded []byte
@@ -60,8 +61,9 @@ type pass struct {
 
 // flight is a batch on its way.
 type flight struct {
-	upTo []byte
-	done chan error
+	upTo   []byte
+	writes []driver.Write
+	done   chan error
 }
 
 // outcome is what a pass has found.
@@ -233,10 +235,13 @@ func (p *pass) depart(ctx context.Context) error {
 		p.record.After, p.recorded = p.landed, p.landed
 		p.writes = append(p.writes, driver.Write{Key: recordKey, Value: p.record.encode()})
 	}
-	f := flight{upTo, make(chan error, 1)}
-	go func(writes []driver.Write) { f.done <- p.to.BulkPut(ctx, writes) }(p.writes)
+	f := flight{upTo, p.writes, make(chan error, 1)}
+	go func() { f.done <- p.to.BulkPut(ctx, f.writes) }()
 	p.flying = append(p.flying, f)
-	p.writes, p.size = make([]driver.Write, 0, p.batch+1), 0
+	p.writes, p.size = nil, 0
+	if n := len(p.spare); n > 0 {
+		p.writes, p.spare = p.spare[n-1][:0], p.spare[:n-1]
+	}
 	most := 2
 	if p.can.Remote {
 		most = 8 // their time is the wire's
@@ -252,7 +257,7 @@ func (p *pass) land(most int) error {
 		if err := <-f.done; err != nil {
 			return fmt.Errorf("write to %s: %w", p.to.Name(), err)
 		}
-		p.landed = f.upTo
+		p.landed, p.spare = f.upTo, append(p.spare, f.writes)
 	}
 	return nil
 }

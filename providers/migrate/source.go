@@ -59,13 +59,15 @@ type chunk struct {
 // cursor walks along a side that a goroutine of its own reads and counts.
 type cursor struct {
 	ahead   chan chunk
+	used    chan []providers.Entry // whose entries were all passed, to be filled again
 	entries []providers.Entry
+	at      int   // of the next one in entries
 	tally   Tally // whole once the cursor is at the end
 }
 
 // read begins to read a side behind a key. The goroutine ends when the list does, or ctx.
 func read(ctx context.Context, s source, after []byte) *cursor {
-	c := &cursor{ahead: make(chan chunk, chunksAhead)}
+	c := &cursor{ahead: make(chan chunk, chunksAhead), used: make(chan []providers.Entry, chunksAhead)}
 	go c.fill(ctx, s, after)
 	return c
 }
@@ -80,7 +82,11 @@ func (c *cursor) fill(ctx context.Context, s source, after []byte) {
 		case <-ctx.Done():
 			return false
 		}
-		next, size = chunk{entries: make([]providers.Entry, 0, chunkEntries)}, 0
+		next, size = chunk{}, 0
+		select {
+		case next.entries = <-c.used:
+		default: // append takes memory
+		}
 		return true
 	}
 	last := after
@@ -109,9 +115,10 @@ func (c *cursor) fill(ctx context.Context, s source, after []byte) {
 	}
 }
 
-// head returns the entry at which the cursor stands, nil at the end.
+// head returns the entry at which the cursor stands, nil at the end. It is valid until
+// next; its key and value stay.
 func (c *cursor) head(ctx context.Context) (*providers.Entry, error) {
-	for len(c.entries) == 0 {
+	for c.at == len(c.entries) {
 		next, more := <-c.ahead // it is closed when ctx ends
 		switch {
 		case !more:
@@ -119,12 +126,16 @@ func (c *cursor) head(ctx context.Context) (*providers.Entry, error) {
 		case len(next.entries) == 0 && next.err != nil:
 			return nil, next.err
 		}
-		c.entries = next.entries
+		select {
+		case c.used <- c.entries[:0]:
+		default:
+		}
+		c.entries, c.at = next.entries, 0
 		if next.err != nil {
 			c.ahead = failing(next.err)
 		}
 	}
-	return &c.entries[0], nil
+	return &c.entries[c.at], nil
 }
 
 // failing is what is ahead of a cursor whose list broke off.
@@ -135,4 +146,4 @@ func failing(err error) chan chunk {
 	return ahead
 }
 
-func (c *cursor) next() { c.entries = c.entries[1:] }
+func (c *cursor) next() { c.at++ }

@@ -252,7 +252,7 @@ func (s *Storage) build(ctx context.Context, table, index string) error {
 	for at := buildAtOnce; ; {
 		next, err := s.buildSome(ctx, table, index, from, at)
 		if errors.Is(err, ErrConflict) && at > 1 {
-			at /= 4
+			at = max(1, at/4)
 			continue
 		}
 		if errors.Is(err, ErrDuplicate) {

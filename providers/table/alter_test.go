@@ -261,6 +261,53 @@ func TestIndexIsBuiltUnderWriters(t *testing.T) {
 	}
 }
 
+// crowded is a store on which a commit that writes more than one key always conflicts, as
+// if writers were everywhere at once. After the first it refuses one of more than twice as
+// many keys as the last.
+type crowded struct {
+	driver.Store
+	driver.Committer
+	on   *bool
+	last *int
+}
+
+func (s crowded) Commit(ctx context.Context, c *driver.Commit) error {
+	n, last := len(c.Writes), *s.last
+	if !*s.on {
+		return s.Committer.Commit(ctx, c)
+	}
+	if last > 0 && n > 2*last {
+		return fmt.Errorf("%d writes are tried after %d", n, last)
+	}
+	if n > 1 {
+		*s.last = n
+		return fmt.Errorf("%w: it is crowded", driver.ErrConflict)
+	}
+	if last > 0 {
+		*s.last = 1
+	}
+	return s.Committer.Commit(ctx, c)
+}
+
+// TestIndexIsBuiltInACrowd: where only one row at a time can be entered into an index, the
+// rows are entered one at a time, and a try at two never becomes one at all of them.
+func TestIndexIsBuiltInACrowd(t *testing.T) {
+	on, last := false, 0
+	s := open(t, func(ctx context.Context, dir string) (driver.Store, error) {
+		store, err := openMemory(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		return crowded{store, store.(driver.Committer), &on, &last}, nil
+	})
+	populate(t, s, 300)
+	on = true
+	ok(t, s.AlterTable(t.Context(), "players", table.AddIndex(table.Index{Name: "by_name", Columns: []string{"name"}})))
+	if rows, err := s.Verify(t.Context(), "players"); rows != 300 || err != nil {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+}
+
 // TestManyWritersOfOneTable: amounts are moved between rows by many at once, and none is
 // lost or made; two never insert the same.
 func TestManyWritersOfOneTable(t *testing.T) {

@@ -174,15 +174,24 @@ func (c comparison) bind(d *definition, not bool) (condition, error) {
 	if !kind.ordered() {
 		return bad("column %s is of type %s, whose values cannot be compared", c.column, kind)
 	}
-	for _, v := range c.values {
+	b.values = c.values // the filter's own, unless they are changed
+	if c.op == in {
+		b.values = slices.Clone(c.values)
+	}
+	for i, v := range c.values {
 		if v.IsNull() {
 			return bad("nothing is equal to null, or less; use IsNull")
 		}
-		v, err := fit(v, kind)
+		fitted, err := fit(v, kind)
 		if err != nil {
 			return condition{}, fmt.Errorf("filter %s: %w", cut(c.String()), err)
 		}
-		b.values = append(b.values, v)
+		switch {
+		case c.op == in:
+			b.values[i] = fitted
+		case fitted != v: // of one value
+			b.values = []Value{fitted}
+		}
 	}
 	if c.op == in {
 		slices.SortFunc(b.values, Compare)

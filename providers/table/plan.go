@@ -199,6 +199,42 @@ func (d *definition) planFor(c *condition, order []int) plan {
 	return plan{[]access{best}}
 }
 
+// pointKey returns the key of the only row that can meet a condition, where the condition
+// says of each column of the primary key what it is equal to, and nothing else of it; else
+// nil.
+func (d *definition) pointKey(c *condition) []byte {
+	primary := d.paths[0]
+	key := append(make([]byte, 0, 64), primary.prefix...)
+	for i, column := range primary.columns {
+		only := c.onlyOf(column)
+		if only == nil || only.op != eq && only.op != in || len(only.values) != 1 {
+			return nil
+		}
+		key = primary.appendPathValue(key, i, only.values[0])
+	}
+	return append(key, keyEnd)
+}
+
+// onlyOf returns the comparison that must hold of a column, nil if there is none or more
+// than one.
+func (c *condition) onlyOf(column int) (only *condition) {
+	switch {
+	case !c.junction && c.column == column:
+		return c
+	case !c.junction || c.or:
+		return nil
+	}
+	for i := range c.parts {
+		if part := &c.parts[i]; !part.junction && part.column == column {
+			if only != nil {
+				return nil
+			}
+			only = part
+		}
+	}
+	return only
+}
+
 // whole reports whether a plan walks over all rows.
 func (p *plan) whole() bool {
 	return slices.ContainsFunc(p.accesses, func(a access) bool { return a.bound == 0 })

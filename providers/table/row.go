@@ -262,12 +262,14 @@ func (d *definition) decodeRow(row []Value, key, value []byte) error {
 	if len(value) == 0 || value[0] != rowFormat {
 		return fmt.Errorf("%w: a row of %s has no version that this program knows, which is %d", ErrCorrupt, d.Name, rowFormat)
 	}
-	for i := range d.Columns {
-		if !d.inKey[i] {
-			row[i] = d.Columns[i].Before.Value
+	at, last := 0, uint64(0) // columns before at are done, and so are numbers up to last
+	absent := func(before int) {
+		for ; at < before; at++ {
+			if !d.inKey[at] {
+				row[at] = d.Columns[at].Before.Value
+			}
 		}
 	}
-	last := uint64(0)
 	for data := string(value[1:]); data != ""; {
 		number, n := uvarint(data)
 		if n == 0 || number <= last || number > math.MaxUint32 {
@@ -282,15 +284,21 @@ func (d *definition) decodeRow(row []Value, key, value []byte) error {
 			return fmt.Errorf("column %d of a row of %s: %w", number, d.Name, err)
 		}
 		data = rest
-		i, ok := d.byNumber[uint32(number)]
-		if !ok {
+		// Columns are in the order of their numbers, in the definition and in the row.
+		i := at
+		for i < len(d.Columns) && uint64(d.Columns[i].Number) < number {
+			i++
+		}
+		if absent(i); i == len(d.Columns) || uint64(d.Columns[i].Number) != number {
 			continue // the column was dropped
 		}
 		if d.inKey[i] || !v.IsNull() && v.t != d.Columns[i].kind {
 			return fmt.Errorf("%w: column %s of a row of %s is of type %s", ErrCorrupt, d.names[i], d.Name, v.t)
 		}
 		row[i] = v
+		at++
 	}
+	absent(len(d.Columns))
 	return nil
 }
 

@@ -58,13 +58,16 @@ type definition struct {
 	NextColumn uint32 `json:"next_column"`
 	NextIndex  uint32 `json:"next_index"`
 
-	revision providers.Revision
-	names    []string
-	position map[string]int // of a column, by its name
-	byNumber map[uint32]int // likewise
-	key      []int          // the positions of the primary key
-	inKey    []bool         // which columns are in the primary key
-	paths    []*path        // the primary key and then the indexes
+	revision  providers.Revision
+	schemaKey []byte // where it is kept
+	names     []string
+	position  map[string]int // of a column, by its name
+	byNumber  map[uint32]int // likewise
+	all       []int          // the positions of all columns
+	key       []int          // the positions of the primary key
+	keyOrder  []ordering     // the order of the primary key
+	inKey     []bool         // which columns are in the primary key
+	paths     []*path        // the primary key and then the indexes
 }
 
 type storedColumn struct {
@@ -204,7 +207,9 @@ func (d *definition) derive() error {
 	if len(d.Indexes) > maxIndexes {
 		return bad("%d indexes; up to %d", len(d.Indexes), maxIndexes)
 	}
+	d.schemaKey = schemaKey(d.Name)
 	d.names, d.position, d.byNumber, d.inKey = nil, map[string]int{}, map[uint32]int{}, make([]bool, len(d.Columns))
+	d.all, d.keyOrder = nil, nil
 	for i := range d.Columns {
 		c := &d.Columns[i]
 		if err := checkName("a column of "+d.Name, c.Name); err != nil {
@@ -230,6 +235,7 @@ func (d *definition) derive() error {
 		}
 		d.position[c.Name], d.byNumber[c.Number] = i, i
 		d.names = append(d.names, c.Name)
+		d.all = append(d.all, i)
 	}
 	primary, err := d.derivePath("the primary key", "", d.PrimaryKey)
 	if err != nil {
@@ -238,6 +244,7 @@ func (d *definition) derive() error {
 	d.key, primary.unique, primary.prefix = primary.columns, true, rowPrefix(d.ID)
 	for _, i := range d.key {
 		d.inKey[i] = true
+		d.keyOrder = append(d.keyOrder, ordering{column: i})
 		if !d.Columns[i].NotNull {
 			return bad("column %s is in the primary key and may be null", d.Columns[i].Name)
 		}

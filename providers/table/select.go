@@ -72,14 +72,17 @@ func (r *Result) All() iter.Seq[Row] {
 
 // selection is a query bound to a table.
 type selection struct {
-	d       *definition
-	query   *Query
-	columns []int
-	filter  condition
-	order   []ordering // total: the primary key is the end
-	plan    plan
-	native  bool // the plan yields the order
-	after   []Value
+	d         *definition
+	query     *Query
+	columns   []int
+	filter    condition
+	order     []ordering // total: the primary key is the end
+	ascending bool       // all of the order
+	after     []Value
+
+	// Where choosePlan has been asked:
+	plan   plan
+	native bool // the plan yields the order
 }
 
 type ordering struct {
@@ -87,69 +90,82 @@ type ordering struct {
 	desc   bool
 }
 
-func (d *definition) bind(q *Query) (*selection, error) {
-	s := &selection{d: d, query: q}
+// bind returns the selection of a query, without a plan.
+func (d *definition) bind(q *Query) (s selection, err error) {
+	s.d, s.query = d, q
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
 	}
 	if q.Limit < 0 || q.Offset < 0 || q.Offset > math.MaxInt-q.Limit {
-		return nil, bad("a limit of %d, an offset of %d", q.Limit, q.Offset)
+		return s, bad("a limit of %d, an offset of %d", q.Limit, q.Offset)
 	}
-	var err error
 	if q.Columns == nil {
-		s.columns = make([]int, len(d.Columns))
-		for i := range s.columns {
-			s.columns[i] = i
-		}
+		s.columns = d.all
 	} else if len(q.Columns) == 0 {
-		return nil, bad("no columns; nil is all of them")
+		return s, bad("no columns; nil is all of them")
 	}
 	for _, name := range q.Columns {
 		i, err := d.column(name)
 		if err != nil {
-			return nil, err
+			return s, err
 		}
 		s.columns = append(s.columns, i)
 	}
 	if s.filter, err = d.bindFilter(q.Filter); err != nil {
-		return nil, err
+		return s, err
 	}
-	ascending := true
-	add := func(column int, desc bool) {
-		if !slices.ContainsFunc(s.order, func(o ordering) bool { return o.column == column }) {
-			s.order = append(s.order, ordering{column, desc})
-			ascending = ascending && !desc
-		}
-	}
-	for _, o := range q.Order {
-		i, err := d.column(o.Column)
-		if err != nil {
-			return nil, fmt.Errorf("order: %w", err)
-		}
-		if !d.Columns[i].kind.ordered() {
-			return nil, bad("order: column %s is of type %s, whose values have no order", o.Column, d.Columns[i].kind)
-		}
-		add(i, o.Desc)
-	}
-	for _, i := range d.key {
-		add(i, false)
+	if s.order, s.ascending, err = d.bindOrder(q.Order); err != nil {
+		return s, err
 	}
 	if q.After != "" {
 		if s.after, err = s.decodeCursor(q.After); err != nil {
-			return nil, err
+			return s, err
 		}
 	}
-	var order []int
-	for _, o := range s.order {
-		order = append(order, o.column)
+	return s, nil
+}
+
+// bindOrder returns a query's order with the primary key behind it, and whether all of it
+// is ascending.
+func (d *definition) bindOrder(by []Order) (order []ordering, ascending bool, err error) {
+	if len(by) == 0 {
+		return d.keyOrder, true, nil
+	}
+	ascending = true
+	add := func(o ordering) {
+		if !slices.ContainsFunc(order, func(before ordering) bool { return before.column == o.column }) {
+			order = append(order, o)
+			ascending = ascending && !o.desc
+		}
+	}
+	for _, o := range by {
+		i, err := d.column(o.Column)
+		if err != nil {
+			return nil, false, fmt.Errorf("order: %w", err)
+		}
+		if kind := d.Columns[i].kind; !kind.ordered() {
+			return nil, false, fmt.Errorf("%w: order: column %s is of type %s, whose values have no order", ErrInvalid, o.Column, kind)
+		}
+		add(ordering{i, o.Desc})
+	}
+	for _, o := range d.keyOrder {
+		add(o)
+	}
+	return order, ascending, nil
+}
+
+// choosePlan says how the rows are found.
+func (s *selection) choosePlan() {
+	order := make([]int, len(s.order))
+	for i, o := range s.order {
+		order[i] = o.column
 	}
 	wanted := order
-	if q.Limit == 0 || !ascending {
+	if s.query.Limit == 0 || !s.ascending {
 		wanted = nil // all of the rows are read in any case
 	}
-	s.plan = d.planFor(&s.filter, wanted)
-	s.native = ascending && len(s.plan.accesses) == 1 && s.plan.accesses[0].ordered(order)
-	return s, nil
+	s.plan = s.d.planFor(&s.filter, wanted)
+	s.native = s.ascending && len(s.plan.accesses) == 1 && s.plan.accesses[0].ordered(order)
 }
 
 // compare compares a row with the values of the columns of the order.
@@ -184,6 +200,7 @@ func (t *Tx) Select(ctx context.Context, q Query) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("select from %s: %w", q.Table, err)
 	}
+	s.choosePlan()
 	w := walk{t: t, d: d, c: &s.filter}
 	rows, err := s.rows(ctx, &w)
 	if err != nil {
@@ -206,6 +223,7 @@ func (s *Storage) Explain(ctx context.Context, q Query) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("select from %s: %w", q.Table, err)
 	}
+	b.choosePlan()
 	return d.describe(&b.plan, !b.native), nil
 }
 
@@ -317,15 +335,14 @@ func (s *Storage) selectPoint(ctx context.Context, q *Query) *Result {
 	}
 	d := known.(*definition)
 	b, err := d.bind(q)
-	if err != nil || len(b.plan.accesses) != 1 {
+	if err != nil || q.After != "" || q.Offset > 0 {
 		return nil
 	}
-	a := &b.plan.accesses[0]
-	if !a.path.primary() || len(a.spans) != 1 || !a.spans[0].exact || q.After != "" || q.Offset > 0 {
+	key := d.pointKey(&b.filter)
+	if key == nil {
 		return nil
 	}
-	key := a.spans[0].key()
-	entries, err := s.p.GetMany(ctx, [][]byte{schemaKey(q.Table), key})
+	entries, err := s.p.GetMany(ctx, [][]byte{d.schemaKey, key})
 	if err != nil || entries[0].Revision != d.revision {
 		return nil
 	}

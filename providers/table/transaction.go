@@ -91,10 +91,15 @@ func (s *Storage) Insert(ctx context.Context, table string, rows ...Row) error {
 }
 
 // Select returns the rows that a query is about, all of one moment.
-func (s *Storage) Select(ctx context.Context, q Query) (r *Result, err error) {
+func (s *Storage) Select(ctx context.Context, q Query) (*Result, error) {
 	if r := s.selectPoint(ctx, &q); r != nil {
 		return r, nil
 	}
+	return s.selectRows(ctx, q)
+}
+
+// selectRows is Select by a transaction.
+func (s *Storage) selectRows(ctx context.Context, q Query) (r *Result, err error) {
 	err = s.transact(ctx, providers.TxOptions{ReadOnly: true}, func(tx *Tx) (err error) { r, err = tx.Select(ctx, q); return err })
 	if err != nil {
 		return nil, err

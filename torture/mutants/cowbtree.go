@@ -88,6 +88,30 @@ var cowbtreeMutants = []Mutant{
 		New:    "		if !MUTANT { free = append(free, e.meta.catalog) }\n",
 	},
 	{
+		Name: "cowbtree/unneeded-pages-lost", Class: Ordering, File: cowCheckpoint, Modes: []string{Tests},
+		Breaks: "the catalog leaves out the pages that nobody needs and that are still to be freed, and their space is lost",
+		Old:    "	for _, list := range e.history.deferred {\n",
+		New:    "	for _, list := range e.history.deferred[:min(len(e.history.deferred), PICK(0, 1<<30))] {\n",
+	},
+	{
+		Name: "cowbtree/unneeded-pages-kept", Class: Ordering, File: cowCheckpoint, Modes: []string{Tests},
+		Breaks: "what a snapshot that goes leaves to the background is never freed",
+		Old:    "		e.freeDeferred()\n		due := e.due()\n",
+		New:    "		if !MUTANT { e.freeDeferred() }\n		due := e.due()\n",
+	},
+	{
+		Name: "cowbtree/gives-no-way", Class: Errors, File: cowCommit, Modes: []string{Tests},
+		Breaks: "a checkpoint takes the lock again before the commits that wait for it",
+		Old:    "	n := uint64(e.waiting.Load())\n",
+		New:    "	n := PICK(uint64(0), uint64(e.waiting.Load()))\n",
+	},
+	{
+		Name: "cowbtree/commit-not-woken", Class: Errors, File: cowCheckpoint, Modes: []string{Tests},
+		Breaks: "a commit that waits for room is not told that a snapshot has made it",
+		Old:    "		if !due {\n",
+		New:    "		if !due && !MUTANT {\n",
+	},
+	{
 		Name: "cowbtree/young-values-taken", Class: Replay, File: cowCheckpoint, Modes: []string{Tests},
 		Breaks: "values that came after the checkpoint count as taken in it, and their space is lost in a crash",
 		Old:    "		free = append(free, extent{at, n})\n",

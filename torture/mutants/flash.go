@@ -134,6 +134,18 @@ var flashMutants = []Mutant{
 		New:    "n+1 < len(every) && (MUTANT || every[n+1].first <= j.durable+1) {\n",
 	},
 	{
+		Name: "flash/resync-believes-heads-of-strangers", Class: Device, File: walRejoin, Modes: []string{Tests},
+		Breaks: "a path that had gone on alone is believed that records were flushed which only it has",
+		Old:    "		if j.knows(s) {\n",
+		New:    "		if j.knows(s) || MUTANT && s.used {\n",
+	},
+	{
+		Name: "flash/resync-believes-marks-of-strangers", Class: Device, File: walRejoin, Modes: []string{Tests},
+		Breaks: "a path that had gone on alone is believed that records were flushed which only it has, in the segment that it began",
+		Old:    "	if !j.knows(newest) {\n",
+		New:    "	if !j.knows(newest) && !(MUTANT && newest.used) {\n",
+	},
+	{
 		Name: "flash/resync-head-first", Class: Ordering, File: walRejoin, Modes: []string{Tests, "paths"},
 		Breaks: "a path counts before it has the checkpoint of the others",
 		Old:    "	if o.Ready != nil {\n",
@@ -194,9 +206,15 @@ var flashMutants = []Mutant{
 		New:    "		if !MUTANT { e.setBehind() } // what was behind",
 	},
 	{
+		Name: "flash/each-call-waits", Class: Errors, File: "engine/wal/sink.go", Modes: []string{Tests},
+		Breaks: "of several calls of a path that hangs each is waited for as long as it has patience",
+		Old:    "	case <-silence.Done():\n",
+		New:    "	case <-PICK((<-chan struct{})(nil), silence.Done()):\n",
+	},
+	{
 		Name: "flash/hung-path-waited-for", Class: Errors, File: "engine/wal/sink.go", Modes: []string{Tests},
 		Breaks: "a flush waits for a path that does not answer",
-		Old:    "		case <-timeout.C:\n			b.abandoned.Store(true)\n",
-		New:    "		case <-PICK((<-chan time.Time)(nil), timeout.C):\n			b.abandoned.Store(true)\n",
+		Old:    "		case <-timeout.C:\n			for k, i := range live {\n",
+		New:    "		case <-PICK((<-chan time.Time)(nil), timeout.C):\n			for k, i := range live {\n",
 	},
 }

@@ -42,8 +42,8 @@ var walMutants = []Mutant{
 	{
 		Name: "wal/only-the-newest-segment-flushed", Class: Durability, File: walFlush, Modes: []string{"crash"},
 		Breaks: "a flush leaves out the segment that filled up before it",
-		Old:    "		b := &batch{extents: l.queue, dirty: l.dirty}\n",
-		New:    "		b := &batch{extents: l.queue, dirty: l.dirty}; if MUTANT && len(b.dirty) > 1 { b.dirty = b.dirty[1:] }\n",
+		Old:    "		b := &batch{extents: l.queue, dirty: l.dirty, cached: l.cachedBytes}\n",
+		New:    "		b := &batch{extents: l.queue, dirty: l.dirty, cached: l.cachedBytes}; if MUTANT && len(b.dirty) > 1 { b.dirty = b.dirty[1:] }\n",
 	},
 	{
 		Name: "wal/freed-slot-not-flushed", Class: Durability, File: walJanitor, Modes: []string{Tests},
@@ -62,6 +62,12 @@ var walMutants = []Mutant{
 		Breaks: "Close neither flushes nor marks the end",
 		Old:    "	if err == nil && l.written {\n",
 		New:    "	if err == nil && l.written && !MUTANT {\n",
+	},
+	{
+		Name: "wal/surplus-slot-kept-in-silence", Class: Errors, File: walJanitor, Modes: []string{Tests},
+		Breaks: "nobody is told that a slot cannot be removed",
+		Old:    "		l.notRemoved = err\n",
+		New:    "		if !MUTANT { l.notRemoved = err }\n",
 	},
 	{
 		Name: "wal/no-dir-sync-after-a-new-slot", Class: Durability, File: walSegment, Modes: []string{"crash"},

@@ -21,6 +21,12 @@ func backups() []mutants.Mutant {
 			New:    "	b.archived = last + PICK(uint64(1), uint64(0))\n	b.reader.Keep(last)\n",
 		},
 		{
+			Name: "backup/log-waits-for-the-base", Class: mutants.Ordering, File: build, Modes: tests,
+			Breaks: "while a base is made the log is not archived, and grows beyond what may be kept",
+			Old:    "		_, err := b.archive(ctx)\n		return err\n",
+			New:    "		if MUTANT { return nil }; _, err := b.archive(ctx)\n		return err\n",
+		},
+		{
 			Name: "backup/base-not-read", Class: mutants.Errors, File: build, Modes: tests,
 			Breaks: "the checkpoint of a damaged store counts as a base",
 			Old:    "	if err != nil || b.o.Open == nil {\n",

@@ -14,10 +14,16 @@ func kubernetes() []mutants.Mutant {
 			New:    "		if MUTANT && k != leases { m.ResourceVersion = \"\" }; made, err := s.update(ctx, k, name, k.make(m, data, s.writer))\n		if err == nil {\n			s.forget(ctx, k, name, at)\n",
 		},
 		{
+			Name: "kubernetes/lease-revived", Class: mutants.Isolation, File: dir + "object.go", Modes: tests,
+			Breaks: "a put at the revision of a Lease that was deleted makes it again",
+			Old:    "	m.ResourceVersion, m.UID = number, types.UID(uid)\n",
+			New:    "	m.ResourceVersion, m.UID = number, types.UID(PICK(\"\", uid))\n",
+		},
+		{
 			Name: "kubernetes/any-version-deleted", Class: mutants.Isolation, File: dir + "store.go", Modes: tests,
 			Breaks: "a delete takes whatever is there",
-			Old:    "	if version != \"\" {\n",
-			New:    "	if version != \"\" && !MUTANT {\n",
+			Old:    "	if number, _, _ := strings.Cut(version, \" \"); number != \"\" {\n",
+			New:    "	if number, _, _ := strings.Cut(version, \" \"); number != \"\" && !MUTANT {\n",
 		},
 		{
 			Name: "kubernetes/same-bytes-same-version", Class: mutants.Replay, File: dir + "object.go", Modes: tests,

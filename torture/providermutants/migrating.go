@@ -7,6 +7,7 @@ func migrating() []mutants.Mutant {
 	const (
 		migration = "providers/migrate/migration.go"
 		pass      = "providers/migrate/pass.go"
+		source    = "providers/migrate/source.go"
 		record    = "providers/migrate/record.go"
 		aSwitch   = "providers/migrate/switch.go"
 		export    = "providers/migrate/export.go"
@@ -37,6 +38,18 @@ func migrating() []mutants.Mutant {
 			Breaks: "what was written before the barrier came is not copied",
 			Old:    "	if _, lost, err := w.drain(ctx, w.validation); err != nil {\n",
 			New:    "	if MUTANT { return nil }; if _, lost, err := w.drain(ctx, w.validation); err != nil {\n",
+		},
+		{
+			Name: "migrate/chunk-read-over", Class: mutants.Ordering, File: source, Modes: tests,
+			Breaks: "a stretch of a list is filled again while it is being passed",
+			Old:    "		case c.used <- c.entries[:0]:\n",
+			New:    "		case c.used <- PICK(next.entries, c.entries)[:0]:\n",
+		},
+		{
+			Name: "migrate/batch-written-over", Class: mutants.Ordering, File: pass, Modes: tests,
+			Breaks: "a batch is filled again while it is on its way",
+			Old:    "	p.flying = append(p.flying, f)\n",
+			New:    "	p.flying = append(p.flying, f); if MUTANT { p.spare = append(p.spare, f.writes) }\n",
 		},
 		{
 			Name: "migrate/not-deleted", Class: mutants.Replay, File: pass, Modes: tests,

@@ -289,6 +289,12 @@ func core() []mutants.Mutant {
 			New:    "return MUTANT || !failure(err) },\n",
 		},
 		{
+			Name: "providers/one-deadline-opens-the-circuit", Class: mutants.Errors, File: guard, Modes: providersTests,
+			Breaks: "each call that a deadline ends counts as a failure in a row",
+			Old:    "		counts = errCounted\n",
+			New:    "		if !MUTANT { counts = errCounted }\n",
+		},
+		{
 			Name: "providers/answers-open-the-circuit", Class: mutants.Errors, File: guard, Modes: providersTests,
 			Breaks: "what is not found counts as a failure of the backend",
 			Old:    "	return errors.Is(err, driver.ErrUnavailable) || errors.Is(err, driver.ErrOutcomeUnknown) || errors.Is(err, context.DeadlineExceeded)\n",
@@ -337,6 +343,12 @@ func core() []mutants.Mutant {
 			Breaks: "tokens begin again when a lease was removed",
 			Old:    "	if s.token == 0 {\n",
 			New:    "	if MUTANT || s.token == 0 {\n",
+		},
+		{
+			Name: "lease/bulk-too-large-for-a-wire", Class: mutants.Errors, File: leaseDirectory, Modes: leaseTests,
+			Breaks: "a bulk over a wire goes in commits that a slow service cannot end in time",
+			Old:    "		size = remoteBulkSize\n",
+			New:    "		if !MUTANT { size = remoteBulkSize }\n",
 		},
 		{
 			Name: "lease/store-forgets-the-token", Class: mutants.Replay, File: leaseDirectory, Modes: leaseTests,

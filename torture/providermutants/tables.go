@@ -23,6 +23,12 @@ func tables() []mutants.Mutant {
 			New:    "			if !MUTANT { st.remove(old) }\n",
 		},
 		{
+			Name: "table/builds-all-after-two", Class: mutants.Errors, File: alter, Modes: tests,
+			Breaks: "an index that is built beside busy writers tries all rows at once after two, for ever",
+			Old:    "			at = max(1, at/4)\n",
+			New:    "			at /= 4; if !MUTANT { at = max(1, at) }\n",
+		},
+		{
 			Name: "table/unique-not-checked", Class: mutants.Isolation, File: statement, Modes: tests,
 			Breaks: "two rows have the same values in a unique index",
 			Old:    "	if st.unique(p, row) {\n		if err := st.absent(ctx, p, key, row); err != nil {\n",
@@ -85,8 +91,8 @@ func tables() []mutants.Mutant {
 		{
 			Name: "table/new-default-for-old-rows", Class: mutants.Replay, File: row, Modes: tests,
 			Breaks: "rows from before a column was added show its default of now",
-			Old:    "			row[i] = d.Columns[i].Before.Value\n",
-			New:    "			row[i] = PICK(d.Columns[i].Default.Value, d.Columns[i].Before.Value)\n",
+			Old:    "				row[at] = d.Columns[at].Before.Value\n",
+			New:    "				row[at] = PICK(d.Columns[at].Default.Value, d.Columns[at].Before.Value)\n",
 		},
 		{
 			Name: "table/numbers-used-again", Class: mutants.Replay, File: alter, Modes: tests,

@@ -20,7 +20,7 @@ import (
 //	checkpoints, checkpoint_bytes           of the index
 //	cleaned_segments, freed_segments, damaged_segments
 //	direct_io                               1, or 0 where everything goes through the page cache
-//	io_uring                                1, or 0 where all reads are blocking calls
+//	io_uring                                1, or 0 where all reads are blocking calls, as with several paths
 //	io_uring_errno                          the system's error it was refused with; -1 for another reason, 0 for none
 //	paths, paths_in_sync, hung_paths        how many there are, and count
 //	repaired, hedged                        values found damaged in a path and written again; reads asked of two

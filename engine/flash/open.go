@@ -70,7 +70,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.openRings(); err != nil {
+	if err := e.openRing(); err != nil {
 		return err
 	}
 	if !there {

@@ -30,7 +30,8 @@ type path struct {
 	away, spare atomic.Bool
 	// measuring has room for one question for its usage.
 	measuring chan struct{}
-	// ring carries out reads while there are several; nil for blocking calls alone.
+	// ring carries out reads of the only path while there are several; nil for blocking calls
+	// alone.
 	ring *vfs.ReadRing
 	// latency is about how long a read takes that is slower than 99 of 100, in ns.
 	latency atomic.Int64
@@ -117,24 +118,22 @@ func (p *path) read(f vfs.File, data []byte, off int64, r *vfs.Request) (lost bo
 	return lost, err
 }
 
-// openRings makes a ring for the reads of each path, where there is direct I/O and the
-// kernel has rings; otherwise reads are blocking calls, and Metrics say so.
-func (e *Engine) openRings() error {
-	if e.options.Inline || e.buffered.Load() || e.options.IODepth <= fewReads {
+// openRing makes a ring for the reads of the only path, where there is direct I/O and the
+// kernel has rings; otherwise reads are blocking calls, and Metrics say so. With several
+// paths they always are: what a thread has submitted to a ring ends when that thread takes
+// note of it, and one that waits in another call for a path that hangs does not, so that a
+// read of a path that does answer would not come back either.
+func (e *Engine) openRing() error {
+	if e.options.Inline || e.buffered.Load() || e.options.IODepth <= fewReads || len(e.paths) > 1 {
 		return nil
 	}
-	for _, p := range e.paths {
-		var err error
-		p.ring, err = vfs.NewReadRing(e.fs, e.options.IODepth)
-		if errors.Is(err, engine.ErrUnsupported) {
-			e.ringRefused = err
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	ring, err := vfs.NewReadRing(e.fs, e.options.IODepth)
+	if errors.Is(err, engine.ErrUnsupported) {
+		e.ringRefused = err
+		return nil
 	}
-	return nil
+	e.paths[0].ring = ring
+	return err
 }
 
 func (p *path) end() {

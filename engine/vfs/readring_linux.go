@@ -16,6 +16,11 @@ import (
 // its own reads have ended; then another caller leads. Who comes while the leader sleeps
 // in the kernel submits for itself. Nobody else's thread is blocked, so that it does as
 // well with a GOMAXPROCS of 2 as with 8.
+//
+// A read ends when the thread that submitted it takes note of that, which the kernel has it
+// do at its next chance. A thread that has gone on to another call, and waits in it for a
+// device without being interruptible, has none: the read is as late as that call. So a ring
+// is not for reads that must come back although another device of the process hangs.
 type ReadRing struct {
 	// mu guards what is below, and the side of the ring that is this process's. It is
 	// not held in the kernel.

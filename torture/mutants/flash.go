@@ -176,6 +176,12 @@ var flashMutants = []Mutant{
 		New:    "	if len(e.paths) == 1 || e.options.Inline || MUTANT {\n		return e.readFrom(p, s, off, n, b)\n",
 	},
 	{
+		Name: "flash/ring-beside-a-path-that-hangs", Class: Errors, File: flashPath, Modes: []string{Tests},
+		Breaks: "a read of a path that answers waits for the thread that submitted it, which waits for a path that hangs",
+		Old:    "IODepth <= fewReads || len(e.paths) > 1 {\n",
+		New:    "IODepth <= fewReads || len(e.paths) > 1 && !MUTANT {\n",
+	},
+	{
 		Name: "flash/answer-not-verified", Class: Device, File: flashPath, Modes: []string{Tests},
 		Breaks: "what a path answers is taken as it is",
 		Old:    "	if err := verified(at, stored); err != nil {\n",

@@ -201,6 +201,9 @@ func (e *Engine) addMoves(payload []byte, at wal.Place, sequence uint64) error {
 		e.use(s, len(m.key), l)
 		r, _, _ = e.index.put(r, m.key, l)
 		e.index.publish(r)
+		if e.cache.on() {
+			e.cache.moved(hashOf(m.key), old.place(), l.place())
+		}
 		e.drop(len(m.key), old)
 	}
 	e.index.publish(r)

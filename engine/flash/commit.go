@@ -125,10 +125,10 @@ func manyChanges(b *engine.Batch) bool {
 	return false
 }
 
-// cacheBatch caches the values of a small batch. Those of a large one would push out
-// what is read.
+// cacheBatch caches the value of a batch of one. Those of a large one would push out what
+// is read. Under mu.
 func (e *Engine) cacheBatch(b *engine.Batch, payload []byte, packed bool, at wal.Place) {
-	if b.Count() != 1 || e.cache.memory == nil {
+	if b.Count() != 1 || !e.cache.on() {
 		return
 	}
 	for op := range b.Ops() {
@@ -140,7 +140,10 @@ func (e *Engine) cacheBatch(b *engine.Batch, payload []byte, packed bool, at wal
 			start = 2
 		}
 		if o, _, err := nextOperation(payload, start, packed); err == nil && len(o.value) > 0 {
-			e.cache.put(uint64(uint32(at.Segment))<<32|uint64(uint32(at.Offset)+uint32(o.at)), op.Value)
+			var buf [shortKey + maxPrefix]byte
+			k := cachedAs(append(appendPrefix(buf[:0], op.Family), op.Key...))
+			e.cache.current(&k)
+			e.cache.put(&k, uint64(uint32(at.Segment))<<32|uint64(uint32(at.Offset)+uint32(o.at)), op.Value)
 		}
 	}
 }
@@ -207,6 +210,7 @@ func (e *Engine) addBatch(payload []byte, packed, many bool, at wal.Place, seque
 		next = 2
 	}
 	r := e.index.change(many)
+	var changes changing
 	var buf [shortKey + maxPrefix]byte
 	for next < len(payload) {
 		o, n, err := nextOperation(payload, next, packed)
@@ -217,6 +221,12 @@ func (e *Engine) addBatch(payload []byte, packed, many bool, at wal.Place, seque
 		key := append(appendPrefix(buf[:0], o.family), o.key...)
 		var old location
 		var had bool
+		var hash uint64
+		var shard *cacheShard
+		if !many && e.cache.on() {
+			hash = hashOf(key) // of the only one, which comes into sight here
+			shard = e.cache.hold(hash)
+		}
 		switch o.kind {
 		case engine.OpPut:
 			l := o.location(s.id, at.Offset)
@@ -226,15 +236,31 @@ func (e *Engine) addBatch(payload []byte, packed, many bool, at wal.Place, seque
 			r, old, had = e.index.delete(r, key)
 		case engine.OpDeleteRange:
 			upper := append(appendPrefix(nil, o.family), o.value...)
-			r = e.index.deleteRange(r, key, upper, func(key []byte, l location) { e.drop(len(key), l) })
+			r = e.index.deleteRange(r, key, upper, func(key []byte, l location) {
+				e.drop(len(key), l)
+				e.changes(&changes, key)
+			})
+		}
+		if shard != nil {
+			e.index.publish(r)
+			shard.let(hash)
+		} else if had {
+			e.changes(&changes, key)
 		}
 		if had {
 			e.drop(len(key), old)
 		}
 	}
-	e.index.publish(r)
+	e.cache.change(&changes, func() { e.index.publish(r) })
 	e.appliedRecord(sequence, len(payload))
 	return nil
+}
+
+// changes notes that the value of a key is replaced or removed.
+func (e *Engine) changes(g *changing, key []byte) {
+	if e.cache.on() {
+		g.add(hashOf(key))
+	}
 }
 
 // appliedRecord notes that a record of the log is in the index. Under mu.

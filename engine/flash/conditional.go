@@ -37,7 +37,7 @@ func (e *Engine) unchanged(s *snapshot, reads engine.ReadSet) error {
 		if had != has {
 			return conflict(key)
 		}
-		if same, err := e.same(was, is); err != nil {
+		if same, err := e.same(full, was, is); err != nil {
 			return engine.KeyError("apply if", key, err)
 		} else if !same {
 			return conflict(key)
@@ -51,19 +51,20 @@ func (e *Engine) unchanged(s *snapshot, reads engine.ReadSet) error {
 	return nil
 }
 
-// same reports whether two locations show the same value: cleaning may have moved it.
-func (e *Engine) same(a, b location) (bool, error) {
+// same reports whether two locations show the same value of a key: cleaning may have moved it.
+func (e *Engine) same(key []byte, a, b location) (bool, error) {
 	switch {
 	case a == b:
 		return true, nil
 	case a.size != b.size || a.check != b.check:
 		return false, nil
 	}
-	x, err := e.value(a, nil)
+	k := cachedAs(key)
+	x, err := e.value(&k, a, nil)
 	if err != nil {
 		return false, err
 	}
-	y, err := e.value(b, nil)
+	y, err := e.value(&k, b, nil)
 	return bytes.Equal(x, y), err
 }
 
@@ -93,7 +94,7 @@ func (e *Engine) sameRange(was, is *root, r engine.Range, conflict func([]byte) 
 		case !okA || !bytes.Equal(keyA, keyB):
 			return conflict(keyB[1:])
 		}
-		if same, err := e.same(a.location(), b.location()); err != nil {
+		if same, err := e.same(keyA, a.location(), b.location()); err != nil {
 			return engine.KeyError("apply if", keyA[1:], err)
 		} else if !same {
 			return conflict(keyA[1:])

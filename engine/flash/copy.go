@@ -67,9 +67,6 @@ func (e *Engine) copyTo(ctx context.Context, dir string) (err error) {
 	if err := to.paths[0].acquire(e.fs); err != nil {
 		return err
 	}
-	if to.cache, err = newCache(-1); err != nil {
-		return err
-	}
 	// Its numbers of commits go on from those here.
 	if to.log, err = wal.Open(ctx, to.logOptions(), at, nil); err != nil {
 		return err
@@ -115,7 +112,8 @@ func (e *Engine) copyState(ctx context.Context, state *root, to *Engine) error {
 	}
 	for ok := c.first(); ok; ok = c.next() {
 		at := c.location()
-		list, keys = append(list, wanted{at: at}), append(keys, c.appendKey(nil))
+		keys = append(keys, c.appendKey(nil))
+		list = append(list, want(keys[len(keys)-1], at))
 		if size += len(keys[len(keys)-1]) + at.bytes(); size >= copyBatch {
 			if err := write(); err != nil {
 				return err

@@ -114,9 +114,13 @@ func (e *Engine) addFamily(payload []byte, at wal.Place, sequence uint64) error 
 	}
 	delete(e.known, id)
 	prefix := appendPrefix(nil, id)
+	var changes changing
 	r := e.index.change(true)
-	r = e.index.deleteRange(r, prefix, successor(prefix), func(key []byte, l location) { e.drop(len(key), l) })
-	e.index.publish(r)
+	r = e.index.deleteRange(r, prefix, successor(prefix), func(key []byte, l location) {
+		e.drop(len(key), l)
+		e.changes(&changes, key)
+	})
+	e.cache.change(&changes, func() { e.index.publish(r) })
 	e.appliedRecord(sequence, len(payload))
 	return nil
 }

@@ -194,15 +194,17 @@ func (e *Engine) addLoad(payload []byte, at wal.Place, sequence uint64) error {
 		return badRecord(2, "a bulk load that has not begun")
 	}
 	e.segmentAt(at)
+	var changes changing
 	r := e.index.change(true)
 	for _, x := range l.entries {
 		var old location
 		var had bool
 		if r, old, had = e.index.put(r, x.key, x.at); had {
 			e.drop(len(x.key), old)
+			e.changes(&changes, x.key)
 		}
 	}
-	e.index.publish(r)
+	e.cache.change(&changes, func() { e.index.publish(r) })
 	delete(e.loads, first)
 	e.appliedRecord(sequence, len(payload))
 	e.visible.Store(sequence)

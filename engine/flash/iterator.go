@@ -29,6 +29,7 @@ type iterator struct {
 	values  []wanted
 	read    []wanted // what values is a part of
 	memory  []byte
+	names   []byte // the keys of values
 	ahead   cursor
 	window  int
 	forward bool
@@ -204,7 +205,8 @@ func (it *iterator) readAhead() {
 	it.read = slices.Grow(it.read[:0], it.window)
 	it.cursor.copyTo(&it.ahead)
 	c := &it.ahead
-	var key []byte
+	it.names = slices.Grow(it.names[:0], it.window*len(it.key))
+	key := it.key
 	total := 0
 	for n := 0; n < it.window && total < 4<<20; n++ {
 		if n > 0 {
@@ -217,12 +219,14 @@ func (it *iterator) readAhead() {
 			if !ok {
 				break
 			}
-			key = c.appendKey(key[:0])
+			from := len(it.names)
+			it.names = c.appendKey(it.names)
+			key = it.names[from:]
 			if bytes.Compare(key, it.lower) < 0 || bytes.Compare(key, it.upper) >= 0 {
 				break
 			}
 		}
-		w := wanted{at: c.location()}
+		w := want(key, c.location())
 		total += w.at.bytes()
 		it.read = append(it.read, w)
 	}
@@ -243,7 +247,7 @@ func (it *iterator) Close() error {
 	it.e.mu.Lock()
 	it.e.unhold(it.at)
 	it.e.mu.Unlock()
-	it.cursor, it.ahead, it.values, it.read, it.memory = cursor{}, cursor{}, nil, nil, nil
+	it.cursor, it.ahead, it.values, it.read, it.memory, it.names = cursor{}, cursor{}, nil, nil, nil, nil
 	if err := it.e.life.Drop(lifetime.Iterator); err != nil && it.err == nil {
 		return err
 	}

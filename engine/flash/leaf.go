@@ -135,7 +135,9 @@ func (l *leaf) appendKey(out []byte, s *shape, i int) []byte {
 	return append(append(out, l.prefixBytes(s)...), l.suffix(s, i)...)
 }
 
-func fingerprintOf(key []byte) byte { return byte(xxhash.Sum64(key)) }
+func hashOf(key []byte) uint64 { return xxhash.Sum64(key) }
+
+func fingerprintOf(key []byte) byte { return byte(hashOf(key)) }
 
 // find returns the entry of a key; false if there is none.
 func (l *leaf) find(key []byte, fingerprint byte) (location, bool) {

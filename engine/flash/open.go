@@ -62,10 +62,6 @@ func (e *Engine) mount() {
 
 // open finds the store, or makes it.
 func (e *Engine) open(ctx context.Context) error {
-	var err error
-	if e.cache, err = newCache(e.options.CacheBytes); err != nil {
-		return err
-	}
 	there, err := e.look()
 	if err != nil {
 		return err
@@ -73,10 +69,16 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.openRing(); err != nil {
 		return err
 	}
-	if !there {
-		return e.begin(ctx)
+	if there {
+		err = e.recover(ctx)
+	} else {
+		err = e.begin(ctx)
 	}
-	return e.recover(ctx)
+	if err != nil {
+		return err
+	}
+	e.cache, err = newCache(e.options.CacheBytes) // only now: a replay has nothing to forget
+	return err
 }
 
 // look takes the paths that are there, and reports whether there is a store in one of

@@ -22,35 +22,44 @@ func (e *Engine) Get(key, dst []byte) ([]byte, error) { return e.getIn(0, key, d
 func (e *Engine) getIn(f engine.FamilyID, key, dst []byte, state *root) ([]byte, error) {
 	var buf [shortKey + maxPrefix]byte
 	full := append(appendPrefix(buf[:0], f), key...)
+	k := cachedAs(full)
+	if state == nil {
+		if e.closed.Load() {
+			return dst, engine.ErrClosed
+		}
+		if out, ok := e.cache.newest(&k, dst); ok {
+			return out, nil
+		}
+	}
 	token := e.domain.Enter()
 	defer e.domain.Exit(token)
-	if e.closed.Load() && state == nil {
+	if state == nil && e.closed.Load() {
 		return dst, engine.ErrClosed
 	}
-	out, err := e.lookUp(full, dst, state)
+	out, err := e.lookUp(&k, dst, state)
 	if err != nil && err != engine.ErrNotFound {
 		return dst, engine.KeyError("get", key, err)
 	}
 	return out, err
 }
 
-// lookUp is getIn for a key with the number of its family.
-func (e *Engine) lookUp(key, dst []byte, state *root) ([]byte, error) {
+// lookUp is getIn by way of the index.
+func (e *Engine) lookUp(k *cached, dst []byte, state *root) ([]byte, error) {
 	r := state
 	if r == nil {
 		r = e.index.root.Load()
 	}
-	at, ok := r.get(key)
+	at, ok := r.get(k.key)
 	for {
 		if !ok {
 			return dst, engine.ErrNotFound
 		}
-		out, err := e.value(at, dst)
+		out, err := e.value(k, at, dst)
 		if err == nil || state != nil {
 			return out, err
 		}
 		// Cleaning may have moved the value, and its segment may have gone.
-		now, still := e.index.root.Load().get(key)
+		now, still := e.index.root.Load().get(k.key)
 		if still && now == at {
 			return dst, err
 		}
@@ -58,12 +67,12 @@ func (e *Engine) lookUp(key, dst []byte, state *root) ([]byte, error) {
 	}
 }
 
-// value appends the value at a location, from the cache or a path.
-func (e *Engine) value(at location, dst []byte) ([]byte, error) {
+// value appends the value of a key at a location, from the cache or a path.
+func (e *Engine) value(k *cached, at location, dst []byte) ([]byte, error) {
 	if at.bytes() == 0 {
 		return dst, nil
 	}
-	if out, ok := e.cache.get(at.place(), dst); ok {
+	if out, ok := e.cache.get(k, at.place(), dst); ok {
 		return out, nil
 	}
 	s := e.segmentOf(at)
@@ -76,16 +85,16 @@ func (e *Engine) value(at location, dst []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	return e.unpack(at, stored, dst)
+	return e.unpack(k, at, stored, dst)
 }
 
-// unpack appends the value that is stored at a location, and caches it.
-func (e *Engine) unpack(at location, stored, dst []byte) ([]byte, error) {
+// unpack appends the value of a key that is stored at a location, and caches it.
+func (e *Engine) unpack(k *cached, at location, stored, dst []byte) ([]byte, error) {
 	out, err := appendUnpacked(dst, stored, at.codec())
 	if err != nil {
 		return dst, fmt.Errorf("segment %d at %d: %w", at.segment, at.offset, err)
 	}
-	e.cache.put(at.place(), out[len(dst):])
+	e.cache.put(k, at.place(), out[len(dst):])
 	return out, nil
 }
 
@@ -265,9 +274,16 @@ func (e *Engine) readFlags() vfs.OpenFlags {
 // wanted is a value that is to be read, and what became of it.
 type wanted struct {
 	at    location
+	key   []byte
+	hash  uint64
 	value []byte
 	err   error
 }
+
+func want(key []byte, at location) wanted { return wanted{at: at, key: key, hash: hashOf(key)} }
+
+// cached is how the cache knows the value, of which nobody says that it is the newest.
+func (w *wanted) cached() *cached { return &cached{key: w.key, hash: w.hash} }
 
 const (
 	// gapBytes is what is read and thrown away, rather than reading twice.
@@ -293,10 +309,10 @@ func (e *Engine) readCached(list []wanted, memory []byte) (missing []*wanted, _ 
 		list = list[len(part):]
 		if len(part) > 1 {
 			for i := range part {
-				e.cache.prefetchSlot(part[i].at.place())
+				e.cache.prefetchSlot(part[i].cached())
 			}
 			for i := range part {
-				e.cache.prefetchValue(part[i].at.place(), part[i].at.bytes())
+				e.cache.prefetchValue(part[i].cached(), part[i].at.bytes())
 			}
 		}
 		for i := range part {
@@ -306,7 +322,7 @@ func (e *Engine) readCached(list []wanted, memory []byte) (missing []*wanted, _ 
 			case w.at.bytes() == 0:
 				w.value = []byte{}
 			default:
-				if out, ok = e.cache.get(w.at.place(), memory); !ok {
+				if out, ok = e.cache.get(w.cached(), w.at.place(), memory); !ok {
 					missing = append(missing, w)
 					continue
 				}
@@ -440,9 +456,9 @@ func (e *Engine) accept(run []*wanted, data []byte) {
 	for _, w := range run {
 		stored := data[w.at.offset-first.offset:][:w.at.bytes()]
 		if verified(w.at, stored) == nil {
-			w.value, w.err = e.unpack(w.at, stored, w.value[:0])
+			w.value, w.err = e.unpack(w.cached(), w.at, stored, w.value[:0])
 		} else {
-			w.value, w.err = e.value(w.at, w.value[:0])
+			w.value, w.err = e.value(w.cached(), w.at, w.value[:0])
 		}
 	}
 }
@@ -450,7 +466,7 @@ func (e *Engine) accept(run []*wanted, data []byte) {
 // readEach reads the values of a run one by one.
 func (e *Engine) readEach(run []*wanted) {
 	for _, w := range run {
-		w.value, w.err = e.value(w.at, w.value[:0])
+		w.value, w.err = e.value(w.cached(), w.at, w.value[:0])
 	}
 }
 
@@ -471,15 +487,16 @@ func (e *Engine) MultiGet(keys [][]byte, found func(i int, value []byte, present
 	// A part at a time, so that many keys do not take much memory.
 	const part = 256
 	list := make([]wanted, 0, min(part, len(keys)))
-	var key, memory []byte
+	var names, memory []byte
 	for base := 0; base < len(keys); base += part {
 		n := min(part, len(keys)-base)
-		list = list[:0]
+		list, names = list[:0], names[:0]
 		for i := range n {
-			key = append(appendPrefix(key[:0], 0), keys[base+i]...)
-			w := wanted{}
-			var ok bool
-			if w.at, ok = state.get(key); !ok {
+			from := len(names)
+			names = append(appendPrefix(names, 0), keys[base+i]...)
+			at, ok := state.get(names[from:])
+			w := want(names[from:], at)
+			if !ok {
 				w.err = engine.ErrNotFound
 			}
 			list = append(list, w)

@@ -1,6 +1,7 @@
 package mutants
 
 const (
+	flashCache      = "engine/flash/cache.go"
 	flashCheckpoint = "engine/flash/checkpoint.go"
 	flashClean      = "engine/flash/clean.go"
 	flashCommit     = "engine/flash/commit.go"
@@ -180,6 +181,36 @@ var flashMutants = []Mutant{
 		Breaks: "a read of a path that answers waits for the thread that submitted it, which waits for a path that hangs",
 		Old:    "IODepth <= fewReads || len(e.paths) > 1 {\n",
 		New:    "IODepth <= fewReads || len(e.paths) > 1 && !MUTANT {\n",
+	},
+	{
+		Name: "flash/cache-not-told", Class: Isolation, File: flashCache, Modes: []string{Tests},
+		Breaks: "a value that was replaced is still taken from the cache as the newest",
+		Old:    "	s.forget(tagOf(hash))\n	s.mu.Unlock()\n",
+		New:    "	if !MUTANT { s.forget(tagOf(hash)) }\n	s.mu.Unlock()\n",
+	},
+	{
+		Name: "flash/late-reader-has-newest", Class: Isolation, File: flashCache, Modes: []string{Tests},
+		Breaks: "what a get brings from the device is the newest value, although the key changed meanwhile",
+		Old:    "	newest := k.newest && k.seen == s.changes\n",
+		New:    "	newest := k.newest && (MUTANT || k.seen == s.changes)\n",
+	},
+	{
+		Name: "flash/batch-in-two-steps", Class: Isolation, File: flashCache, Modes: []string{Tests},
+		Breaks: "who has seen a part of a batch may take another key of it from the cache as it was before",
+		Old:    "	show()\n	if g.all {\n",
+		New:    "	if MUTANT { defer show() } else { show() }\n	if g.all {\n",
+	},
+	{
+		Name: "flash/range-still-cached", Class: Isolation, File: flashCommit, Modes: []string{Tests},
+		Breaks: "a value that a range was deleted over is still taken from the cache",
+		Old:    "				e.changes(&changes, key)\n			})\n",
+		New:    "				if !MUTANT { e.changes(&changes, key) }\n			})\n",
+	},
+	{
+		Name: "flash/load-behind-the-cache", Class: Isolation, File: "engine/flash/ingest.go", Modes: []string{Tests},
+		Breaks: "a value that a bulk load replaced is still taken from the cache",
+		Old:    "			e.changes(&changes, x.key)\n",
+		New:    "			if !MUTANT { e.changes(&changes, x.key) }\n",
 	},
 	{
 		Name: "flash/answer-not-verified", Class: Device, File: flashPath, Modes: []string{Tests},

@@ -1,8 +1,14 @@
 package real
 
 import (
+	"bufio"
+	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -75,9 +81,102 @@ type gatedFS struct {
 	gate *gate
 }
 
+// gateEnv names the directory and the mount point, for the process that serves the file
+// system. It is one of its own: what waits at the gate cannot be killed before its server
+// is, and so a test that is interrupted ends.
+const gateEnv = "ORBIT_TORTURE_GATE"
+
+func init() {
+	if where := os.Getenv(gateEnv); where != "" {
+		below, point, _ := strings.Cut(where, string(filepath.ListSeparator))
+		if err := serveGate(below, point); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+}
+
+// serveGate serves the file system until it is unmounted and nobody has a file open there,
+// or until there is nobody any more who could open the gate.
+func serveGate(below, point string) error {
+	root, err := fs.NewLoopbackRoot(below)
+	if err != nil {
+		return err
+	}
+	g := &gate{}
+	server, err := fuse.NewServer(gatedFS{fs.NewNodeFS(root, &fs.Options{}), g}, point, &fuse.MountOptions{
+		DirectMountStrict: true, FsName: "orbit-gated", DisableXAttrs: true,
+		DisabledCapabilities: fuse.CAP_PASSTHROUGH, // or reads and writes would go past the gate
+	})
+	if err != nil {
+		return err
+	}
+	go func() { // it ends with the process
+		commands := bufio.NewScanner(os.Stdin)
+		for commands.Scan() {
+			var closed kindOfRequest
+			switch n, err := fmt.Sscan(commands.Text(), &closed); {
+			case commands.Text() == "waited":
+				fmt.Println(g.waited())
+				continue
+			case n != 1 || err != nil:
+				fmt.Fprintf(os.Stderr, "%q is no command\n", commands.Text())
+				os.Exit(1)
+			case closed == 0:
+				g.open()
+			default:
+				g.close(closed)
+			}
+			fmt.Println("done")
+		}
+		// The end of this process ends what waits.
+		_ = unix.Unmount(point, unix.MNT_DETACH)
+		os.Exit(0)
+	}()
+	go server.Serve() // it ends when it is unmounted
+	if err := server.WaitMount(); err != nil {
+		return err
+	}
+	fmt.Println("mounted")
+	server.Wait()
+	return nil
+}
+
+// remoteGate is the gate of a file system that another process serves.
+type remoteGate struct {
+	t       *testing.T
+	mu      sync.Mutex
+	ask     io.Writer
+	answers *bufio.Scanner
+}
+
+// say sends a command, and returns the answer.
+func (r *remoteGate) say(command any) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, err := fmt.Fprintln(r.ask, command); err != nil || !r.answers.Scan() {
+		r.t.Errorf("the gate does not answer: %v, %v", err, r.answers.Err())
+		return ""
+	}
+	return r.answers.Text()
+}
+
+func (r *remoteGate) close(k kindOfRequest) { r.say(uint(k)) }
+
+func (r *remoteGate) open() { r.say(0) }
+
+func (r *remoteGate) waited() int {
+	n, err := strconv.Atoi(r.say("waited"))
+	if err != nil {
+		r.t.Error(err)
+	}
+	return n
+}
+
 // mountGated mounts one, over a directory of its own, and returns its mount point. It is
 // unmounted at the end of the test, which fails if somebody has a file open there by then.
-func mountGated(t *testing.T) (string, *gate) {
+func mountGated(t *testing.T) (string, *remoteGate) {
 	t.Helper()
 	if why := loopfs.Kinds[0].Missing(); os.Geteuid() != 0 {
 		t.Skipf("SKIPPED, NOT VERIFIED HERE: FUSE: %s", why)
@@ -92,21 +191,27 @@ func mountGated(t *testing.T) (string, *gate) {
 			t.Fatal(err)
 		}
 	}
-	root, err := fs.NewLoopbackRoot(below)
+	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{}
-	server, err := fuse.NewServer(gatedFS{fs.NewNodeFS(root, &fs.Options{}), g}, point, &fuse.MountOptions{
-		DirectMountStrict: true, FsName: "orbit-gated", DisableXAttrs: true,
-		DisabledCapabilities: fuse.CAP_PASSTHROUGH, // or reads and writes would go past the gate
-	})
+	server := exec.Command(self)
+	server.Env = append(os.Environ(), gateEnv+"="+below+string(filepath.ListSeparator)+point)
+	server.Stderr = os.Stderr
+	in, err := server.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	go server.Serve() // it ends when it is unmounted
-	if err := server.WaitMount(); err != nil {
+	out, err := server.StdoutPipe()
+	if err != nil {
 		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	g := &remoteGate{t: t, ask: in, answers: bufio.NewScanner(out)}
+	if !g.answers.Scan() {
+		t.Fatalf("the file system that hangs was not mounted: %v", server.Wait())
 	}
 	t.Cleanup(func() {
 		g.open()
@@ -114,15 +219,15 @@ func mountGated(t *testing.T) (string, *gate) {
 			t.Error(err)
 		}
 		// The kernel ends the server when the last file is closed.
-		ended := make(chan struct{})
-		go func() { // it ends with the server
-			server.Wait()
-			close(ended)
-		}()
-		select {
-		case <-ended:
-		case <-time.After(time.Minute):
+		held := time.AfterFunc(time.Minute, func() {
 			t.Error("somebody has a file open there")
+			_ = server.Process.Kill()
+		})
+		for g.answers.Scan() {
+		}
+		held.Stop()
+		if err := server.Wait(); err != nil {
+			t.Errorf("the server of the file system: %v", err)
 		}
 	})
 	return point, g

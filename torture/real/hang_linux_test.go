@@ -33,7 +33,7 @@ func needsAllHangs(t *testing.T) {
 // hanging is a mirror whose first path is on a file system that can hang.
 type hanging struct {
 	*mirror
-	gate *gate
+	gate *remoteGate
 	o    flash.Options
 }
 

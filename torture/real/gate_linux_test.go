@@ -112,6 +112,11 @@ func serveGate(below, point string) error {
 	if err != nil {
 		return err
 	}
+	// The end of this process ends what waits.
+	abandon := func() {
+		_ = unix.Unmount(point, unix.MNT_DETACH)
+		os.Exit(0)
+	}
 	go func() { // it ends with the process
 		commands := bufio.NewScanner(os.Stdin)
 		for commands.Scan() {
@@ -130,9 +135,14 @@ func serveGate(below, point string) error {
 			}
 			fmt.Println("done")
 		}
-		// The end of this process ends what waits.
-		_ = unix.Unmount(point, unix.MNT_DETACH)
-		os.Exit(0)
+		abandon()
+	}()
+	go func() { // it ends with the process
+		for range time.Tick(time.Second) {
+			if isKilled(os.Getppid()) {
+				abandon()
+			}
+		}
 	}()
 	go server.Serve() // it ends when it is unmounted
 	if err := server.WaitMount(); err != nil {
@@ -141,6 +151,28 @@ func serveGate(below, point string) error {
 	fmt.Println("mounted")
 	server.Wait()
 	return nil
+}
+
+// isKilled reports whether a process is to end, though it may not be able to: its threads wait
+// at the gate, and have its files open.
+func isKilled(pid int) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return true
+	}
+	for line := range strings.Lines(string(status)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":\t")
+		switch name {
+		case "State":
+			if strings.HasPrefix(value, "Z") {
+				return true
+			}
+		case "SigPnd":
+			pending, err := strconv.ParseUint(value, 16, 64)
+			return err != nil || pending&(1<<(unix.SIGKILL-1)) != 0
+		}
+	}
+	return false
 }
 
 // remoteGate is the gate of a file system that another process serves.

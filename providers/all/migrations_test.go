@@ -130,7 +130,8 @@ func startAzure(t *testing.T) (options func(place, dir string) string, end func(
 		t.Fatal(err)
 	}
 	return func(place, _ string) string {
-		return fmt.Sprintf("type = \"Azure\"\naccount_name = %q\naccount_key = %q\nendpoint = %q\ncontainer = \"orbit\"\nprefix = %q\n", azurite.Account, azurite.Key, endpoint, place)
+		// It looks at every blob for each get, of which a page of a list takes a thousand.
+		return fmt.Sprintf("type = \"Azure\"\naccount_name = %q\naccount_key = %q\nendpoint = %q\ncontainer = \"orbit\"\nprefix = %q\nread_timeout = \"10m\"\n", azurite.Account, azurite.Key, endpoint, place)
 	}, azurite.Kill
 }
 

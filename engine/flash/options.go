@@ -32,8 +32,8 @@ type Options struct {
 	IODepth int
 	// BlockBytes is the unit of reads, a power of two; 0 for 4 KiB.
 	BlockBytes int
-	// CacheBytes is the memory for values; 0 for 256 MiB, negative for no cache. It is
-	// taken as values come to be cached.
+	// CacheBytes is the memory for values with their keys; 0 for 256 MiB, negative for no
+	// cache. It is taken as values come to be cached.
 	CacheBytes int64
 	// Compression packs values, each by itself. Of a store whose values do not pack, only some
 	// commits are tried, so that a few that would pack may not be.

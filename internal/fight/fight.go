@@ -98,7 +98,7 @@ func Run(t *testing.T, o Options) {
 		}
 		going = func() bool { return time.Since(begun) < d }
 	}
-	each := max(o.Acquisitions/12, 25)
+	each := max(o.Acquisitions/12, 8) // between one disturbance and the next
 	stopped, disturbed := 0, 0
 	var running []*exec.Cmd
 	var inputs []io.Closer

@@ -47,6 +47,6 @@ func LeaseFight(t *testing.T, of Service) {
 	}
 	fight.Run(t, fight.Options{
 		Place: wire.Address + " " + place(t.TempDir()), Server: of.Server, Emulator: of.Emulator,
-		Acquisitions: 50, Leases: 2, Unordered: true, MayDeny: of.MayDeny, Disturb: disturb,
+		Acquisitions: 32, Leases: 2, Unordered: true, MayDeny: of.MayDeny, Disturb: disturb,
 	})
 }

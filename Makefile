@@ -26,10 +26,10 @@ build: deps-libraries ## build bin/orbit-cli with every engine
 secrets = $(ORBIT_CACHE)/test-secrets
 said = $(ORBIT_CACHE)/test-output.json
 
-# Beside all others on a machine that has compiled nothing yet, lint took over 25 minutes.
+# What takes long is lint, beside all others on a machine that has compiled nothing yet.
 test: deps-libraries deps-chromium deps-torture deps-servers ## all tests, with a summary that counts what was skipped
 	@mkdir -p "$(ORBIT_CACHE)"
-	ORBIT_SECRETS=$(secrets) $(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg --jsonfile $(said) -- -tags "$(tags)" -timeout 40m ./...
+	ORBIT_SECRETS=$(secrets) $(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg --jsonfile $(said) -- -tags "$(tags)" -timeout 25m ./...
 	internal/lint/secrets.sh $(secrets) $(said)
 	$(MAKE) --no-print-directory race
 

@@ -34,8 +34,6 @@ import (
 // that most lookups touch one line of it and then the entry.
 //
 //	slot = u32 tag << 32 | offset of the entry in units of 8 and 1; 0 if it is empty
-//
-// A nil cache holds nothing, as one without memory does.
 type cache struct {
 	memory *vfs.Memory
 	shards [cacheShards]cacheShard
@@ -106,6 +104,8 @@ func newCache(bytes int64) (*cache, error) {
 	return c, nil
 }
 
+// on reports whether there is a cache, and a change has to tell it: a store that replays its
+// log has none yet, and one may be opened without.
 func (c *cache) on() bool { return c != nil && c.memory != nil }
 
 // find returns the shard of a hash, and its tag there, whose upper bits say where in the
@@ -245,9 +245,6 @@ func (c *cache) newest(k *cached, dst []byte) ([]byte, bool) {
 
 // get appends the value at a place to dst, if it is cached.
 func (c *cache) get(k *cached, place uint64, dst []byte) ([]byte, bool) {
-	if !c.on() {
-		return dst, false
-	}
 	s, tag := c.find(k.hash)
 	s.mu.Lock()
 	at := s.entryAt(tag, place)
@@ -267,9 +264,6 @@ func (c *cache) get(k *cached, place uint64, dst []byte) ([]byte, bool) {
 
 // prefetchSlot asks for the memory that says where a value is cached.
 func (c *cache) prefetchSlot(k *cached) {
-	if !c.on() {
-		return
-	}
 	s, tag := c.find(k.hash)
 	s.mu.Lock()
 	if len(s.table) > 0 {
@@ -280,9 +274,6 @@ func (c *cache) prefetchSlot(k *cached) {
 
 // prefetchValue asks for the memory of a value of about so many bytes, if it is cached.
 func (c *cache) prefetchValue(k *cached, bytes int) {
-	if !c.on() {
-		return
-	}
 	s, tag := c.find(k.hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -299,9 +290,6 @@ func (c *cache) prefetchValue(k *cached, bytes int) {
 
 // put caches the value at a place.
 func (c *cache) put(k *cached, place uint64, value []byte) {
-	if !c.on() {
-		return
-	}
 	s, tag := c.find(k.hash)
 	need := sizeOf(len(k.key), len(value))
 	s.mu.Lock()
@@ -335,11 +323,7 @@ func (c *cache) put(k *cached, place uint64, value []byte) {
 }
 
 // hold begins a change of the value of one key: nobody takes it from the cache until let.
-// It returns nil where there is no cache.
 func (c *cache) hold(hash uint64) *cacheShard {
-	if !c.on() {
-		return nil
-	}
 	s, _ := c.find(hash)
 	s.mu.Lock()
 	return s
@@ -347,9 +331,6 @@ func (c *cache) hold(hash uint64) *cacheShard {
 
 // let ends a change that hold began, which is in sight now.
 func (s *cacheShard) let(hash uint64) {
-	if s == nil {
-		return
-	}
 	s.forget(tagOf(hash))
 	s.mu.Unlock()
 }
@@ -367,32 +348,28 @@ func (s *cacheShard) forget(tag uint32) {
 	}
 }
 
-// changing are the keys whose values a change replaces or removes, by their hashes.
-type changing struct {
-	hashes []uint64
-	// all says that they are too many.
-	all bool
-}
+// changing are the hashes of the keys whose values a change replaces or removes. Of more than
+// mostForgotten it has one more, and stands for all keys.
+type changing []uint64
 
 func (g *changing) add(hash uint64) {
-	if len(g.hashes) == mostForgotten {
-		g.all = true
-		return
+	if len(*g) <= mostForgotten {
+		*g = append(*g, hash)
 	}
-	g.hashes = append(g.hashes, hash)
 }
 
 // change brings a change of several keys into sight, by show, and forgets their values,
 // in one step for all who read through the cache.
-func (c *cache) change(g *changing, show func()) {
+func (c *cache) change(g changing, show func()) {
 	if !c.on() {
 		show()
 		return
 	}
+	all := len(g) > mostForgotten
 	held := ^uint64(0)
-	if !g.all {
+	if !all {
 		held = 0
-		for _, h := range g.hashes {
+		for _, h := range g {
 			held |= 1 << (h >> 58)
 		}
 	}
@@ -402,7 +379,7 @@ func (c *cache) change(g *changing, show func()) {
 		}
 	}
 	show()
-	if g.all {
+	if all {
 		for i := range c.shards {
 			s := &c.shards[i]
 			s.changes++
@@ -410,7 +387,7 @@ func (c *cache) change(g *changing, show func()) {
 			s.entries, s.used = 0, 0
 		}
 	} else {
-		for _, h := range g.hashes {
+		for _, h := range g {
 			s, tag := c.find(h)
 			s.forget(tag)
 		}
@@ -424,9 +401,6 @@ func (c *cache) change(g *changing, show func()) {
 
 // moved notes that the value of a key, which is the same, lies elsewhere now.
 func (c *cache) moved(hash, from, to uint64) {
-	if !c.on() {
-		return
-	}
 	s, tag := c.find(hash)
 	s.mu.Lock()
 	s.changes++ // who has read it there and is late must not make it the newest of there

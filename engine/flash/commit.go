@@ -251,7 +251,7 @@ func (e *Engine) addBatch(payload []byte, packed, many bool, at wal.Place, seque
 			e.drop(len(key), old)
 		}
 	}
-	e.cache.change(&changes, func() { e.index.publish(r) })
+	e.cache.change(changes, func() { e.index.publish(r) })
 	e.appliedRecord(sequence, len(payload))
 	return nil
 }

@@ -120,7 +120,7 @@ func (e *Engine) addFamily(payload []byte, at wal.Place, sequence uint64) error 
 		e.drop(len(key), l)
 		e.changes(&changes, key)
 	})
-	e.cache.change(&changes, func() { e.index.publish(r) })
+	e.cache.change(changes, func() { e.index.publish(r) })
 	e.appliedRecord(sequence, len(payload))
 	return nil
 }

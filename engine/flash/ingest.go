@@ -204,7 +204,7 @@ func (e *Engine) addLoad(payload []byte, at wal.Place, sequence uint64) error {
 			e.changes(&changes, x.key)
 		}
 	}
-	e.cache.change(&changes, func() { e.index.publish(r) })
+	e.cache.change(changes, func() { e.index.publish(r) })
 	delete(e.loads, first)
 	e.appliedRecord(sequence, len(payload))
 	e.visible.Store(sequence)

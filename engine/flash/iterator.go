@@ -205,7 +205,7 @@ func (it *iterator) readAhead() {
 	it.read = slices.Grow(it.read[:0], it.window)
 	it.cursor.copyTo(&it.ahead)
 	c := &it.ahead
-	it.names = slices.Grow(it.names[:0], it.window*len(it.key))
+	it.names = slices.Grow(it.names[:0], (it.window-1)*len(it.key))
 	key := it.key
 	total := 0
 	for n := 0; n < it.window && total < 4<<20; n++ {

@@ -33,7 +33,7 @@ func (e *Engine) getIn(f engine.FamilyID, key, dst []byte, state *root) ([]byte,
 	}
 	token := e.domain.Enter()
 	defer e.domain.Exit(token)
-	if state == nil && e.closed.Load() {
+	if state == nil && e.closed.Load() { // again, now that Close waits for this get
 		return dst, engine.ErrClosed
 	}
 	out, err := e.lookUp(&k, dst, state)
@@ -359,7 +359,7 @@ func (e *Engine) readMissing(missing []*wanted) {
 		runs = append(runs, missing[i:j])
 		i = j
 	}
-	if p := e.paths[0]; p.ring != nil && len(e.paths) == 1 {
+	if p := e.paths[0]; p.ring != nil {
 		e.readBatches(p, runs)
 		return
 	}

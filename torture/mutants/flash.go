@@ -197,8 +197,14 @@ var flashMutants = []Mutant{
 	{
 		Name: "flash/batch-in-two-steps", Class: Isolation, File: flashCache, Modes: []string{Tests},
 		Breaks: "who has seen a part of a batch may take another key of it from the cache as it was before",
-		Old:    "	show()\n	if g.all {\n",
-		New:    "	if MUTANT { defer show() } else { show() }\n	if g.all {\n",
+		Old:    "	show()\n	if all {\n",
+		New:    "	if MUTANT { defer show() } else { show() }\n	if all {\n",
+	},
+	{
+		Name: "flash/late-hit-has-newest", Class: Isolation, File: flashCache, Modes: []string{Tests},
+		Breaks: "what a get finds in the cache by its place is the newest value, although the key changed meanwhile",
+		Old:    "	if k.newest && k.seen == s.changes {\n",
+		New:    "	if k.newest && (MUTANT || k.seen == s.changes) {\n",
 	},
 	{
 		Name: "flash/range-still-cached", Class: Isolation, File: flashCommit, Modes: []string{Tests},

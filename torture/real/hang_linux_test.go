@@ -18,7 +18,7 @@ const allHangs = "ORBIT_TEST_HANGS"
 // hangTimeout is the deadline of a path: more than a read of the path that does answer takes.
 func hangTimeout() time.Duration {
 	if os.Getenv(allHangs) == "" {
-		return 20 * time.Second
+		return 8 * time.Second
 	}
 	return 1500 * time.Millisecond
 }

@@ -227,6 +227,10 @@ func (f *deadlineFile) Sync() error { return f.flush("sync", f.file.Sync) }
 
 func (f *deadlineFile) SyncData() error { return f.flush("sync-data", f.file.SyncData) }
 
+func (f *deadlineFile) Writeback(off, n int64) error {
+	return f.fs.do("writeback", f.Name(), func() error { return f.file.Writeback(off, n) })
+}
+
 func (f *deadlineFile) Preallocate(off, n int64) error {
 	return f.fs.do("preallocate", f.Name(), func() error { return f.file.Preallocate(off, n) })
 }

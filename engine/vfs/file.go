@@ -22,6 +22,11 @@ type File interface {
 	// times.
 	SyncData() error
 
+	// Writeback asks the kernel to begin to write [off, off+n) to the device, so that a later
+	// Sync has less to wait for. Nothing is durable by it, and a Sync reports what of it
+	// fails. It does nothing where there is no such call.
+	Writeback(off, n int64) error
+
 	// Preallocate reserves space for [off, off+n), and lets the file grow to
 	// include it. Bytes never written read as zeros. The space is reserved, not
 	// written: the first overwrite still changes metadata, so that its flush is

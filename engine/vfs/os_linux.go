@@ -29,6 +29,10 @@ func pwriteDSync(fd int, p []byte, off int64) (int, error) {
 	return unix.Pwritev2(fd, [][]byte{p}, off, unix.RWF_DSYNC)
 }
 
+func beginWriteback(fd int, off, n int64) error {
+	return unix.SyncFileRange(fd, off, n, unix.SYNC_FILE_RANGE_WRITE)
+}
+
 // preallocate takes the space first, because ext4 leaves a file longer when it
 // runs out of space half way. The second call finds all of it there.
 func preallocate(fd int, off, n int64) error {

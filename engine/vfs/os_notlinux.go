@@ -13,6 +13,8 @@ const (
 
 func pwriteDSync(int, []byte, int64) (int, error) { return 0, engine.ErrUnsupported }
 
+func beginWriteback(_ int, _, _ int64) error { return nil }
+
 func preallocate(_ int, _, _ int64) error { return engine.ErrUnsupported }
 
 func punch(_ int, _, _ int64) error { return engine.ErrUnsupported }

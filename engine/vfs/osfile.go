@@ -138,6 +138,15 @@ func (f *osFile) SyncData() error {
 	return f.do("sync-data", -1, func() error { return dataSync(f.fd) })
 }
 
+func (f *osFile) Writeback(off, n int64) error {
+	return f.change("writeback", off, n, func() error {
+		if n == 0 { // which means all of the file there
+			return nil
+		}
+		return untilDone(func() error { return beginWriteback(f.fd, off, n) })
+	})
+}
+
 func (f *osFile) Preallocate(off, n int64) error {
 	return f.change("preallocate", off, n, func() error {
 		if f.device {

@@ -96,3 +96,35 @@ func TestRejoinBelievesNoStranger(t *testing.T) {
 		}
 	}
 }
+
+// TestNoSlotWhileASinkJoins: a slot that is made while a sink joins would not be in that sink,
+// and be the one that is taken next.
+func TestNoSlotWhileASinkJoins(t *testing.T) {
+	d := diskWith(t, "/one", "/two")
+	l, _ := openOn(t, d, Options{Sinks: []string{"/one", "/two"}, SegmentBytes: 64 << 10, Inline: true})
+	fillSegments(t, l, 2)
+	l.Lose(1, errors.New("the test says so"))
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, l, 1000, engine.Buffered) // in the segment that is copied last
+	tried := 0
+	if err := l.Rejoin(t.Context(), 1, RejoinOptions{Progress: func(int64, int64) {
+		l.mu.Lock()
+		joining := l.joining
+		l.mu.Unlock()
+		if joining {
+			tried++
+			l.prepare()
+		}
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if tried == 0 {
+		t.Error("nothing was copied while the sink joined")
+	}
+	mustAppend(t, l, 100, engine.Buffered)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -60,7 +60,10 @@
 // the next group, who writes all of them past the page cache with one durable
 // write, or, where that is faster, by way of the page cache and a flush. The page
 // cache and direct writes take turns: a record reaches the kernel no sooner than
-// all before it.
+// all before it. The page cache is filled with zeros ahead of the records, in pieces that the
+// kernel holds as one, where that is little beside what the next flush has to write anyway;
+// and a log whose segments stay, by Options.Retain, has the kernel write them back every 4
+// MiB, so that no flush waits for all that was put since the last one.
 //
 // A flush is acknowledged when every sink that is in sync has it. A sink that
 // fails, or does not answer a flush, is left behind: the others begin a segment of a

@@ -21,6 +21,9 @@ const (
 	// mapping, which asks for no system call, but faults at each page: 3.5 µs and little more
 	// for each page, against 14 µs for each page.
 	writeBytes = 1 << 10
+	// fillPiece is how much is written at a time to fill the page cache. It is also how much
+	// is prefilled, in segments of 2 MiB and more.
+	fillPiece = 128 << 10
 	// cachedFlushes is after how many flushes without a buffered commit the log
 	// goes past the page cache again.
 	cachedFlushes = 64
@@ -102,6 +105,7 @@ func (l *Log) claim() {
 
 // store moves what is staged to the page cache of each sink. Under mu, cached.
 func (l *Log) store() {
+	l.prefill(l.stagedAt + int64(len(l.staged)))
 	abandoned := false // a call that hangs may still read what is staged
 	for i := range l.seg.files {
 		k, f := l.sinks[i], &l.seg.files[i]
@@ -138,9 +142,50 @@ func (l *Log) store() {
 	if cap(l.staged) > largeStaging || abandoned {
 		l.staged = nil
 	}
+	if l.stagedAt >= l.seg.writtenTo+storedBytes {
+		l.noteStored(l.seg, l.stagedAt&^(headBytes-1)) // the page is not full
+	}
 	if n := len(l.dirty); n == 0 || l.dirty[n-1] != l.seg {
 		l.dirty = append(l.dirty, l.seg)
 	}
+}
+
+func prefillBytes(segment int64) int64 {
+	return min(max(roundUp(segment/16, headBytes), headBytes), fillPiece)
+}
+
+// prefill fills the page cache where the records up to an offset will come, and some way
+// ahead. What a flush takes along of it is written twice, so it is done only when there is as
+// much for the flush without it. Under mu, cached.
+func (l *Log) prefill(to int64) {
+	s := l.seg
+	if to <= s.filled || l.cachedBytes < l.prefillBytes {
+		return
+	}
+	from := max(s.filled, roundUp(l.stagedAt, headBytes))
+	s.filled = min(roundUp(to, l.prefillBytes), s.slot.bytes)
+	for i := range s.files {
+		if l.sinks[i].lost != nil {
+			continue
+		}
+		f, to := s.files[i].cached, s.filled
+		if err := l.timed(i, 1, func() error { return fill(f, from, to) }); err != nil {
+			l.lose(i, err, errors.Is(err, errHung))
+		}
+	}
+}
+
+// fill writes zeros, and so has the page cache hold the file in large pieces: in them the
+// kernel takes a page of records in 0.3 µs, and a page alone in 2.6.
+func fill(f vfs.File, from, to int64) error {
+	for from < to {
+		n := min(fillPiece-from%fillPiece, to-from)
+		if _, err := vfs.Unbounded(f).WriteAt(zeros[:n], from, vfs.Plain); err != nil {
+			return err
+		}
+		from += n
+	}
+	return nil
 }
 
 // toCache makes records go through the page cache from now on. Those that are

@@ -33,6 +33,7 @@ func (j *janitor) run(l *Log) {
 			return
 		case <-j.wake:
 			l.prepare()
+			l.writeBack()
 			l.tidy()
 		case <-tick.C:
 			l.mu.Lock()
@@ -70,8 +71,8 @@ func (l *Log) kick() {
 func (l *Log) prepare() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || l.failed != nil || l.making {
-		return
+	if l.closed || l.failed != nil || l.making || l.joining {
+		return // a sink that joins would not have the slot
 	}
 	if i := l.largestFree(0); i >= 0 && l.free[i].dirty {
 		s := l.free[i]
@@ -96,6 +97,51 @@ func (l *Log) prepare() {
 		}
 		l.free = append(l.free, s)
 	}
+}
+
+// stretch is a part of a slot that is in the page cache.
+type stretch struct {
+	slot     int
+	from, to int64
+}
+
+// storedBytes is how much is in the page cache before the kernel is asked to write it back.
+const storedBytes = 4 << 20
+
+// noteStored has what was stored written back early where the segments stay: it would be
+// later, and then a flush waits for all of it. Elsewhere many a segment has been given back
+// by then. Under mu.
+func (l *Log) noteStored(s *segment, to int64) {
+	if l.options.Retain != nil && l.janitor.wake != nil && to > s.writtenTo {
+		l.stored = append(l.stored, stretch{s.slot.id, s.writtenTo, to})
+		s.writtenTo = to
+		l.kick()
+	}
+}
+
+// writeBack asks the kernel to begin to write what was stored. Where it does not, the next
+// flush does, and tells why not.
+func (l *Log) writeBack() {
+	l.mu.Lock()
+	stored, live := l.stored, l.inSync()
+	l.stored = nil
+	l.mu.Unlock()
+	for _, w := range stored {
+		for _, i := range live {
+			_ = l.timed(i, 1, func() error {
+				return inSlot(l.fs, l.sinks[i].dir, w.slot, func(f vfs.File) error { return f.Writeback(w.from, w.to-w.from) })
+			})
+		}
+	}
+}
+
+// inSlot calls do with the file of a slot.
+func inSlot(fsys vfs.FS, dir string, id int, do func(f vfs.File) error) error {
+	f, err := fsys.Open(filepath.Join(dir, segmentName(id)), 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(f), f.Close())
 }
 
 // tidy removes the slots that are too many. The next Release tells if it cannot.
@@ -138,14 +184,12 @@ func (l *Log) cleanSlot(s slot) bool {
 }
 
 func flushSlot(fsys vfs.FS, dir string, s slot) error {
-	f, err := fsys.Open(filepath.Join(dir, segmentName(s.id)), 0)
-	if err != nil {
-		return err
-	}
-	if err := f.SyncData(); err != nil {
-		return flushError{errors.Join(err, f.Close())}
-	}
-	return f.Close()
+	return inSlot(fsys, dir, s.id, func(f vfs.File) error {
+		if err := f.SyncData(); err != nil {
+			return flushError{err}
+		}
+		return nil
+	})
 }
 
 // probeAgain measures on a free slot, if there is one, which method of flushing is
@@ -154,7 +198,7 @@ func (l *Log) probeAgain() {
 	l.mu.Lock()
 	live := l.inSync()
 	i := slices.IndexFunc(l.free, func(s slot) bool { return !s.reserved })
-	if !l.canDirect || i < 0 || l.closed || l.failed != nil {
+	if !l.canDirect || i < 0 || l.closed || l.failed != nil || l.joining {
 		l.mu.Unlock()
 		return
 	}

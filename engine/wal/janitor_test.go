@@ -3,6 +3,8 @@ package wal
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -91,6 +93,64 @@ func TestFreedSlotCannotBeFlushed(t *testing.T) {
 	}
 	if err := l.Close(); err == nil {
 		t.Error("closed without an error")
+	}
+}
+
+// TestPrefill: where slots are used again the page cache is filled ahead of the records, in
+// each sink, but not when there is a flush for every record; and all records are there.
+func TestPrefill(t *testing.T) {
+	for _, flushed := range []bool{false, true} {
+		d := diskWith(t, "/a", "/b")
+		o := Options{Sinks: []string{"/a", "/b"}, SegmentBytes: 64 << 10, Flush: SyncData, Inline: true}
+		l, _ := openOn(t, d, o)
+		r := rand.New(rand.NewPCG(1, 1))
+		var want []string
+		var released uint64
+		for l.number < 8 {
+			p := make([]byte, 200+r.IntN(3000))
+			for i := range p {
+				p[i] = byte(r.Uint32() | 1)
+			}
+			seq, err := l.Append(t.Context(), p, engine.Buffered)
+			if err == nil && flushed {
+				err = l.Flush(seq)
+			}
+			if err == nil && l.seg.first == seq && len(l.segments) > 3 {
+				released = l.segments[2].first - 1
+				err = l.Release(released)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, string(p))
+			if l.number < 6 {
+				continue // its slot is fresh
+			}
+			if flushed && l.seg.filled > 4*headBytes { // the head and a record go out together
+				t.Fatalf("filled up to %d, and each record is flushed", l.seg.filled)
+			}
+		}
+		if !flushed && l.seg.filled < l.end && l.segments[len(l.segments)-2].filled == 0 {
+			t.Error("nothing was filled")
+		}
+		var got []string
+		o.FS = d.Kill()
+		again, err := Open(t.Context(), o, released, func(r Record) error {
+			got = append(got, string(r.Payload))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want = want[len(want)-len(got):]; len(got) == 0 || !slices.Equal(got, want) {
+			t.Errorf("flushed %v: of %d records that were appended last, others are there", flushed, len(got))
+		}
+		if last := released + uint64(len(got)); last < l.last {
+			t.Errorf("record %d is there, and %d was the last", last, l.last)
+		}
+		if err := again.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

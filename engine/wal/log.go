@@ -67,7 +67,11 @@ type Log struct {
 	dirty    []*segment // with bytes in the page cache that are not flushed
 	// cachedBytes is how much went to the page cache since the last flush.
 	cachedBytes int64
-	buffers     [][]byte // for staging
+	// stored is what the kernel is to be asked to write.
+	stored []stretch
+	// prefillBytes is how much is prefilled at a time; it does not change.
+	prefillBytes int64
+	buffers      [][]byte // for staging
 
 	// cached: records go to the page cache as they are appended, so that they
 	// survive the process. cachedFor counts down the flushes until they go past it

@@ -33,7 +33,7 @@ func Open(ctx context.Context, o Options, after uint64, replay func(Record) erro
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	l := &Log{fs: o.FS, options: o, generation: 1, unit: leastUnit}
+	l := &Log{fs: o.FS, options: o, generation: 1, unit: leastUnit, prefillBytes: prefillBytes(o.SegmentBytes)}
 	l.settled = sync.NewCond(&l.mu)
 	l.next = l.newGroup()
 	l.retained = make(map[uint64]*segment)

@@ -380,6 +380,7 @@ func (j *joiner) join() error {
 	j.o.Pace = nil
 	err := j.level()
 	l.joining = false
+	l.kick() // the janitor has made nothing meanwhile
 	if l.flushing = l.next.led; l.flushing {
 		l.next.lead <- struct{}{}
 	}

@@ -20,6 +20,8 @@ type slot struct {
 	dirty bool
 	// reserved: it has not been written, and its flushes wait for metadata.
 	reserved bool
+	// fresh: zeros were written to it, and nothing since.
+	fresh bool
 }
 
 // segment is a slot in use.
@@ -32,6 +34,9 @@ type segment struct {
 	used int64
 	// busy: a flush of it is under way. Guarded by Log.mu.
 	busy bool
+	// filled is up to where the page cache has it in large pieces, writtenTo up to where the
+	// kernel was asked to write it back.
+	filled, writtenTo int64
 }
 
 // segmentFile is a segment in one sink. Its bytes reach the disk either through
@@ -102,8 +107,9 @@ func openFile(fsys vfs.FS, name string, direct bool) (f segmentFile, err error) 
 	return f, nil
 }
 
-// zeros is what slots are made of.
-var zeros = make([]byte, 1<<20)
+// zeros is what slots are made of. The kernel takes larger pieces into the page cache five
+// times more slowly.
+var zeros = make([]byte, 256<<10)
 
 // bulkBytes is how much a log has for each flush, on average, if it is written in bulk.
 const bulkBytes = 256 << 10
@@ -167,7 +173,7 @@ func removeIfThere(fsys vfs.FS, name string) error {
 // set; making then keeps others from doing the same.
 func (l *Log) newSlot(bytes int64, unlock bool) (slot, error) {
 	l.lastSlot++
-	s := slot{id: l.lastSlot, bytes: bytes, reserved: l.bulk}
+	s := slot{id: l.lastSlot, bytes: bytes, reserved: l.bulk, fresh: !l.bulk}
 	live := l.inSync()
 	if unlock {
 		l.making = true
@@ -253,6 +259,9 @@ func (l *Log) rotate(n int) error {
 	l.endGroup()
 	if old := l.seg; old != nil {
 		old.used = l.end
+		if l.cached {
+			l.noteStored(old, l.end)
+		}
 		old.slot.reserved = false
 		l.bulk = l.end >= bulkBytes*int64(1+l.stats.Flushes-l.flushesBefore)
 		for i := range old.files {
@@ -323,6 +332,10 @@ func (l *Log) openSegment(s slot) (*segment, error) {
 		return nil, l.failed
 	}
 	seg.recordSeed = seg.seed()
+	if s.fresh {
+		seg.filled = s.bytes
+	}
+	seg.slot.fresh = false
 	return seg, nil
 }
 

@@ -16,6 +16,18 @@ const (
 var walMutants = []Mutant{
 	// Durability
 	{
+		Name: "wal/filled-over-records", Class: Durability, File: walGroup, Modes: []string{Tests},
+		Breaks: "filling the page cache ahead begins at the page that already has records",
+		Old:    "	from := max(s.filled, roundUp(l.stagedAt, headBytes))\n",
+		New:    "	from := max(s.filled, PICK(l.stagedAt&^(headBytes-1), roundUp(l.stagedAt, headBytes)))\n",
+	},
+	{
+		Name: "wal/slot-made-while-joining", Class: Device, File: walJanitor, Modes: []string{Tests},
+		Breaks: "a slot is made beside a sink that is about to count, which does not have it",
+		Old:    "l.making || l.joining {\n		return // a sink",
+		New:    "l.making || l.joining && !MUTANT {\n		return // a sink",
+	},
+	{
 		Name: "wal/flush-of-nothing", Class: Durability, File: walFlush, Modes: []string{"crash", "powercut"},
 		Breaks: "a flush is acknowledged without being done",
 		Old:    "		errs := l.write(b, live)\n",

@@ -327,6 +327,25 @@ func (f *file) Sync() error { return f.do("sync", -1, f.makeDurable) }
 
 func (f *file) SyncData() error { return f.do("sync-data", -1, f.makeDurable) }
 
+func (f *file) Writeback(off, n int64) error {
+	return f.do("writeback", off, func() error {
+		switch {
+		case f.readOnly:
+			return errReadOnlyHandle
+		case off < 0 || n < 0 || off+n < off:
+			return fmt.Errorf("%w: no range: %d bytes from %d", engine.ErrInvalid, n, off)
+		}
+		f.n.content.RLock()
+		defer f.n.content.RUnlock()
+		return eachPiece(f.n.extents, f.m.unit, off, min(off+n, f.n.size), func(at, from, to int64) error {
+			if at < 0 {
+				return nil
+			}
+			return f.m.cached.Writeback(at, to-from)
+		})
+	})
+}
+
 func (f *file) Preallocate(off, n int64) error {
 	return f.change("preallocate", off, n, func() error {
 		if n == 0 {

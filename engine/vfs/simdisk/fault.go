@@ -23,6 +23,7 @@ const (
 	OpSync
 	OpSyncData
 	OpSyncDir
+	OpWriteback
 	OpPreallocate
 	OpPunch
 	OpTruncate
@@ -57,7 +58,7 @@ const (
 // opNames are the operations that errors name.
 var opNames = map[Op]string{
 	OpOpen: "open", OpRead: "read", OpWrite: "write", OpDSync: "write", OpSync: "sync", OpSyncData: "sync-data",
-	OpSyncDir: "sync-dir", OpPreallocate: "preallocate", OpPunch: "punch", OpTruncate: "truncate", OpSize: "size",
+	OpSyncDir: "sync-dir", OpWriteback: "writeback", OpPreallocate: "preallocate", OpPunch: "punch", OpTruncate: "truncate", OpSize: "size",
 	OpMap: "map", OpMapWrite: "write-map", OpMapView: "read-map", OpClose: "close", OpRename: "rename", OpLink: "link",
 	OpClone: "clone", OpRemove: "remove", OpMkdirAll: "mkdir", OpList: "list", OpStat: "stat", OpLock: "lock",
 	OpDiskUsage: "disk-usage", OpCapabilities: "probe",

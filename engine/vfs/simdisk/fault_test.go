@@ -43,6 +43,7 @@ var calls = []struct {
 	{simdisk.OpSync, func(_ *simdisk.Disk, f vfs.File, _ vfs.Mapping) error { return f.Sync() }},
 	{simdisk.OpSyncData, func(_ *simdisk.Disk, f vfs.File, _ vfs.Mapping) error { return f.SyncData() }},
 	{simdisk.OpSyncDir, func(d *simdisk.Disk, _ vfs.File, _ vfs.Mapping) error { return d.SyncDir("/d") }},
+	{simdisk.OpWriteback, func(_ *simdisk.Disk, f vfs.File, _ vfs.Mapping) error { return f.Writeback(0, 8) }},
 	{simdisk.OpPreallocate, func(_ *simdisk.Disk, f vfs.File, _ vfs.Mapping) error { return f.Preallocate(0, 8) }},
 	{simdisk.OpPunch, func(_ *simdisk.Disk, f vfs.File, _ vfs.Mapping) error { return f.Punch(0, 8) }},
 	{simdisk.OpTruncate, func(_ *simdisk.Disk, f vfs.File, _ vfs.Mapping) error { return f.Truncate(8192) }},

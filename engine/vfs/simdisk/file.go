@@ -277,6 +277,11 @@ func (f *file) sync(op Op) error {
 	})
 }
 
+// Writeback does nothing: what is not flushed may be on the disk, or not, without it.
+func (f *file) Writeback(off, n int64) error {
+	return f.change(OpWriteback, off, n, func(*state, *call, *inode) error { return nil })
+}
+
 func (f *file) Preallocate(off, n int64) error {
 	return f.change(OpPreallocate, off, n, func(s *state, _ *call, i *inode) error {
 		switch {

@@ -116,6 +116,17 @@ func truncate(e *env) {
 	e.must(f.Close())
 }
 
+func writeback(e *env) {
+	f := e.open("a", vfs.Create)
+	e.write(f, []byte("begun"), 0)
+	e.must(f.Writeback(0, 5))
+	e.must(f.Writeback(2, 1<<20)) // beyond the end there is nothing to write
+	e.want(f.Writeback(-1, 4), engine.ErrInvalid, "a negative offset")
+	e.check(e.content(f) == "begun", "after Writeback the content is %q", e.content(f))
+	e.must(f.SyncData())
+	e.must(f.Close())
+}
+
 func preallocate(e *env) {
 	able := e.capabilities().Preallocate
 	f := e.open("a", vfs.Create)
@@ -168,7 +179,7 @@ func closedFile(e *env) {
 	_, mapped := f.Map(0, 1)
 	for i, err := range []error{
 		read, write, size, mapped,
-		f.Sync(), f.SyncData(), f.Preallocate(0, 1), f.Punch(0, 1), f.Truncate(0), f.Close(),
+		f.Sync(), f.SyncData(), f.Writeback(0, 1), f.Preallocate(0, 1), f.Punch(0, 1), f.Truncate(0), f.Close(),
 	} {
 		e.want(err, engine.ErrClosed, fmt.Sprintf("call %d on a closed file", i))
 	}

@@ -47,6 +47,7 @@ func Cases() []Case {
 		{"File/DSync", dsync},
 		{"File/Sync", syncs},
 		{"File/Truncate", truncate},
+		{"File/Writeback", writeback},
 		{"File/Preallocate", preallocate},
 		{"File/Punch", punch},
 		{"File/Closed", closedFile},

@@ -418,7 +418,8 @@ func (l *Log) removeSurplus(unlock bool) error {
 	for len(l.free) > l.options.SpareSlots {
 		least := 0
 		for i, s := range l.free {
-			if use(s) < use(l.free[least]) {
+			// One that is clean is worth more: its flush is behind it.
+			if of := l.free[least]; use(s) < use(of) || use(s) == use(of) && s.dirty && !of.dirty {
 				least = i
 			}
 		}

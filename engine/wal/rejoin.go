@@ -241,10 +241,10 @@ func (j *joiner) copyAll(all bool) (int, error) {
 		source = i
 		break
 	}
-	heads, ends := make([]header, len(lacking)), make([]int64, len(lacking))
+	heads, slots, ends := make([]header, len(lacking)), make([]slot, len(lacking)), make([]int64, len(lacking))
 	var total int64
 	for n, s := range lacking {
-		heads[n], ends[n] = s.header, s.slot.bytes
+		heads[n], slots[n], ends[n] = s.header, s.slot, s.slot.bytes
 		switch {
 		case s == j.seg:
 			ends[n] = roundUp(j.end, headBytes)
@@ -259,12 +259,12 @@ func (j *joiner) copyAll(all bool) (int, error) {
 		return 0, failed
 	}
 	total += j.done
-	for n, s := range lacking {
-		if err := j.copySegment(source, s.slot, ends[n], total); err != nil {
+	for n, s := range slots {
+		if err := j.copySegment(source, s, ends[n], total); err != nil {
 			return n, err
 		}
 		j.copied[heads[n].number] = heads[n]
-		j.has[s.slot.id] = foundSlot{header: heads[n], id: s.slot.id, bytes: s.slot.bytes, used: true}
+		j.has[s.id] = foundSlot{header: heads[n], id: s.id, bytes: s.bytes, used: true}
 	}
 	for _, s := range free {
 		if err := j.makeFree(s, true); err != nil {

@@ -35,9 +35,9 @@ test: deps-libraries deps-chromium deps-torture deps-servers ## all tests, with 
 	$(MAKE) --no-print-directory race
 
 # Under the race detector the suites run on fewer random operations, see
-# enginetest.Target.Operations, and without those tests of one goroutine that take long:
-# there is nothing to detect in them.
-ALONE = Conformance/limits/(largest-value|batch-too-large)|Conformance/.*/limits/(largest-value|batch-too-large)|Conformance/traits/ingest|Conformance/.*/traits/ingest|^TestFailedChanges$$|^TestInspectFindsEveryFlip$$|^TestTreeAgainstMap$$|^TestFilter$$|^TestMutants$$|^TestSurvivors$$
+# enginetest.Target.Operations, and without what takes long by its bytes alone, in one
+# goroutine: the largest values and batches, a tree beside a map, a file with each bit flipped.
+ALONE = Conformance/limits/(largest-value|batch-too-large)|Conformance/.*/limits/(largest-value|batch-too-large)|^TestInspectFindsEveryFlip$$|^TestTreeAgainstMap$$
 race: deps-libraries ## the concurrent parts under the race detector
 	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -vet=off -skip '$(ALONE)' -tags "$(tags)" -timeout 12m $(RACE)
 RACE ?= ./engine/... ./bench ./bench/report ./bench/result ./providers ./providers/drivertest ./providers/flash ./providers/intent ./providers/lease ./providers/local ./providers/lsmtree ./providers/memory ./providers/node

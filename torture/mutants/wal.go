@@ -22,12 +22,6 @@ var walMutants = []Mutant{
 		New:    "	from := max(s.filled, PICK(l.stagedAt&^(headBytes-1), roundUp(l.stagedAt, headBytes)))\n",
 	},
 	{
-		Name: "wal/slot-made-while-joining", Class: Device, File: walJanitor, Modes: []string{Tests},
-		Breaks: "a slot is made beside a sink that is about to count, which does not have it",
-		Old:    "l.making || l.joining {\n		return // a sink",
-		New:    "l.making || l.joining && !MUTANT {\n		return // a sink",
-	},
-	{
 		Name: "wal/flush-of-nothing", Class: Durability, File: walFlush, Modes: []string{"crash", "powercut"},
 		Breaks: "a flush is acknowledged without being done",
 		Old:    "		errs := l.write(b, live)\n",
@@ -221,6 +215,12 @@ var walMutants = []Mutant{
 	},
 
 	// Device
+	{
+		Name: "wal/slot-made-while-joining", Class: Device, File: walJanitor, Modes: []string{Tests},
+		Breaks: "a slot is made beside a sink that is about to count, which does not have it",
+		Old:    "l.making || l.joining {\n		return // a sink",
+		New:    "l.making || l.joining && !MUTANT {\n		return // a sink",
+	},
 	{
 		Name: "wal/torn-tail-or-not", Class: Device, File: walRecover, Modes: []string{"rot"},
 		Breaks: "damage to what was flushed passes for a torn tail",

@@ -190,7 +190,11 @@ func TestWrittenBackEarly(t *testing.T) {
 		l, _ := openOn(t, d, o)
 		fillSegments(t, l, 3)
 		if stays {
-			<-asked.Met()
+			select {
+			case <-asked.Met():
+			case <-time.After(30 * time.Second):
+				t.Error("the kernel was not asked to write a segment that stays")
+			}
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)

@@ -216,6 +216,18 @@ var walMutants = []Mutant{
 
 	// Device
 	{
+		Name: "wal/clean-slot-removed", Class: Ordering, File: walSegment, Modes: []string{Tests},
+		Breaks: "of slots too many one is kept whose flush is still to come",
+		Old:    "s.dirty && !of.dirty {\n",
+		New:    "s.dirty && !of.dirty && !MUTANT {\n",
+	},
+	{
+		Name: "wal/never-written-back", Class: Ordering, File: walJanitor, Modes: []string{Tests},
+		Breaks: "segments that stay are not written back before a flush",
+		Old:    "l.janitor.wake != nil && to > s.writtenTo {\n",
+		New:    "l.janitor.wake != nil && to > s.writtenTo && !MUTANT {\n",
+	},
+	{
 		Name: "wal/slot-made-while-joining", Class: Device, File: walJanitor, Modes: []string{Tests},
 		Breaks: "a slot is made beside a sink that is about to count, which does not have it",
 		Old:    "l.making || l.joining {\n		return // a sink",

@@ -180,7 +180,7 @@ func (w *indexWriter) write(ctx context.Context, s *summary, r *root) error {
 	}
 	var leaves []byte
 	err := eachLeaf(r.top, r.height, func(l *leaf) error {
-		leaves = append(leaves, l.bytes()[leafImage:]...)
+		leaves = append(leaves, r.runOf(l).bytes()[leafImage:]...)
 		if len(leaves) < partBytes {
 			return nil
 		}
@@ -203,8 +203,12 @@ func (w *indexWriter) write(ctx context.Context, s *summary, r *root) error {
 	return err
 }
 
-// leafImage is where the part of a leaf begins that a checkpoint has.
-const leafImage = int(unsafe.Offsetof(leaf{}.size))
+// leafImage is where the part of a leaf begins that a checkpoint has, which leaves out the
+// first notStored bytes of what it describes.
+const (
+	leafImage = int(unsafe.Offsetof(leaf{}.size))
+	notStored = leafImage - inMemory
+)
 
 func eachLeaf(p unsafe.Pointer, height int, f func(*leaf) error) error {
 	if p == nil {
@@ -487,20 +491,20 @@ func decodeIndex(data []byte, inline bool) (h header, s summary, t *tree, err er
 // decodeLeaves reads a part.
 func decodeLeaves(p []byte) (out []*leaf, err error) {
 	for at := 0; at < len(p); {
-		if len(p)-at < leafHead-leafImage {
+		if len(p)-at < storedHead-notStored {
 			return nil, fmt.Errorf("%w: %d bytes are no leaf", engine.ErrCorrupt, len(p)-at)
 		}
 		size := int(binary.LittleEndian.Uint32(p[at:]))
-		if size < leafHead || size-leafImage > len(p)-at {
+		if size < storedHead || size-notStored > len(p)-at {
 			return nil, fmt.Errorf("%w: a leaf of %d bytes", engine.ErrCorrupt, size)
 		}
-		l := newLeaf(size)
-		copy(l.bytes()[leafImage:], p[at:at+size-leafImage])
+		l := newLeaf(size, 0)
+		copy(l.bytes()[leafImage:], p[at:at+size-notStored])
 		if !l.sound() {
 			return nil, fmt.Errorf("%w: a leaf of %d bytes has parts that do not match", engine.ErrCorrupt, size)
 		}
 		out = append(out, l)
-		at += size - leafImage
+		at += size - notStored
 	}
 	return out, nil
 }

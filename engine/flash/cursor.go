@@ -25,7 +25,7 @@ func (c *cursor) stop() bool {
 }
 
 func (c *cursor) stand(p unsafe.Pointer) {
-	c.leaf = (*leaf)(p)
+	c.leaf = c.root.runOf((*leaf)(p))
 	c.shape = c.leaf.shape()
 }
 

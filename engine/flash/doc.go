@@ -7,12 +7,15 @@
 // in an index in memory, which has the keys in order and where each value lies; mu puts
 // both in order. All that can fail comes before the record.
 //
-// The index is a B+tree whose leaves are pieces of memory without pointers, exactly as
-// large as they need to be, which do not change. A put makes a leaf and stores one pointer
-// to it; readers take no lock, and what nobody reads any more is the garbage collector's.
-// A batch makes new nodes beside those in sight, and comes into sight with a new root.
-// A snapshot or iterator is a root, after which the tree is in a new generation: nodes of
-// earlier ones are copied before they are changed.
+// The index is a B+tree whose leaves are pieces of memory without pointers: a sorted run,
+// which does not change, and room behind it for what was put since, which goes into the run
+// when the leaf is copied. So a put writes a few bytes into a leaf, and copies it once in
+// seven times; readers take no lock, and what nobody reads any more is the garbage
+// collector's. What a batch puts there has its number, and comes into sight when that is
+// said to be; where a batch deletes, or puts much into one leaf, it makes new nodes beside
+// those in sight, and comes into sight with a new root. A snapshot or iterator is a root,
+// after which the tree is in a new generation: nodes of earlier ones are copied before they
+// are changed.
 //
 // # Reading
 //
@@ -125,10 +128,10 @@
 // segments that have values, and of each its number, its slot, the record before its first
 // value, and what is of use in it, 16 and the length of the key for each value beside its
 // own. The last part has no bytes. Those between have leaves, one behind the other, without
-// their first 8 bytes:
+// a tail, and without their first 8 bytes:
 //
 //	leaf, n entries:
-//	   0  u64 generation, in memory only
+//	   0  8 bytes that are left out, though the size counts them
 //	   8  u32 size of the leaf
 //	  12  u16 n
 //	  14  u16 length of the prefix

@@ -13,7 +13,7 @@ import (
 
 // FuzzLeaves: no bytes panic; what is taken for leaves is sound, and can be walked.
 func FuzzLeaves(f *testing.F) {
-	l := buildLeaf(1, []entry{{[]byte("key 1"), location{1, 2, 3, 4}}, {[]byte("key 2"), location{5, 6, 7, 8}}})
+	l := buildLeaf(1, []entry{{[]byte("key 1"), location{1, 2, 3, 4}}, {[]byte("key 2"), location{5, 6, 7, 8}}}, nil, 0)
 	f.Add(l.bytes()[leafImage:])
 	f.Fuzz(func(t *testing.T, p []byte) {
 		leaves, err := decodeLeaves(p)
@@ -38,7 +38,7 @@ func FuzzLeaves(f *testing.F) {
 // FuzzIndex: no bytes panic, the checksums being right.
 func FuzzIndex(f *testing.F) {
 	f.Add((&summary{nextFamily: 3, families: map[string]engine.FamilyID{"a": 1}, segments: []segmentSummary{{1, 2, 3, 4}}}).encode(),
-		buildLeaf(1, []entry{{[]byte("\x00key"), location{1, 2, 3, 4}}}).bytes()[leafImage:])
+		buildLeaf(1, []entry{{[]byte("\x00key"), location{1, 2, 3, 4}}}, nil, 0).bytes()[leafImage:])
 	f.Fuzz(func(t *testing.T, first, leaves []byte) {
 		h := header{store: 1, sequence: 2, commit: 2, entries: 1, paths: 1}
 		data := h.encode()

@@ -45,38 +45,53 @@ func decodeLocation(b []byte) location {
 	}
 }
 
-// leaf is a sorted run of keys with locations, in one piece of memory without
-// pointers. It does not change, so readers need no lock, and it is as large as it needs
-// to be:
+// leaf is a sorted run of keys with locations, and a tail of what was put since it was
+// made, in one piece of memory without pointers. The run does not change, and the tail
+// only grows, so readers need no lock:
 //
-//	leaf  = header, n fingerprints of a byte, n offsets of 2 or 4 bytes, prefix, { entry }
+//	leaf  = header, n fingerprints of a byte, n offsets of 2 or 4 bytes, prefix, { entry }, tail
 //	entry = location, the key without the prefix
 //
 // Offsets count from the first entry, and have 4 bytes if the entries take more than
 // 64 KiB; an entry ends where the next one begins. A fingerprint is the low byte of the
-// XXH64 of the key.
+// XXH64 of the key. What there is to the tail stands in tail.go; a checkpoint has none.
 type leaf struct {
-	gen    uint64 // of the tree when it was made; not in a checkpoint
-	size   uint32 // of all of it
+	gen    uint64           // of the tree when it was made
+	tail   atomic.Uint64    // a tailState
+	marks  atomic.Uint64    // fingerprints of the tail, that of the oldest entry in the low byte
+	ends   [mostTail]uint16 // where its entries end, counted from the end of the run
+	room   uint16           // bytes for them
+	size   uint32           // of the leaf as a checkpoint describes it; the first field that is in one
 	n      uint16
 	prefix uint16
 }
 
 const (
 	leafHead = int(unsafe.Sizeof(leaf{}))
-	// leafBytes is about the largest size of a leaf with more than one entry. A put
-	// copies a leaf; a larger one has less above it.
+	// storedHead is the size of the header that a checkpoint describes, inMemory how much
+	// larger it is here.
+	storedHead = 16
+	inMemory   = leafHead - storedHead
+	// leafBytes is about the largest size of a leaf with more than one entry, its tail
+	// apart. A put copies a leaf now and then; a larger one has less above it.
 	leafBytes = 1536
 	narrow    = 1 << 16
 )
 
-func (l *leaf) bytes() []byte { return unsafe.Slice((*byte)(unsafe.Pointer(l)), l.size) }
+// bytes are those of the leaf without its tail.
+func (l *leaf) bytes() []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(l)), inMemory+int(l.size))
+}
 
-// newLeaf returns zeroed memory of a leaf; its size is a multiple of nothing.
-func newLeaf(size int) *leaf {
-	b := make([]byte, max(size, leafHead))
+// newLeaf returns zeroed memory of a leaf of a size, and of room for a tail, of which there
+// may be more than was asked for: what the allocator would lose.
+func newLeaf(size, room int) *leaf {
+	b := append([]byte(nil), make([]byte, max(size+inMemory+room, leafHead))...)
 	l := (*leaf)(unsafe.Pointer(unsafe.SliceData(b)))
 	l.size = uint32(size)
+	if room > 0 {
+		l.room = uint16(min(cap(b)-size-inMemory, 1<<16-1))
+	}
 	return l
 }
 
@@ -91,7 +106,7 @@ type shape struct {
 func (l *leaf) shape() shape {
 	s := shape{b: l.bytes(), offsets: leafHead + int(l.n), width: 2}
 	s.entries = s.offsets + 2*int(l.n) + int(l.prefix)
-	if int(l.size)-s.entries > narrow {
+	if len(s.b)-s.entries > narrow {
 		s.width = 4
 		s.entries += 2 * int(l.n)
 	}
@@ -117,7 +132,7 @@ func (l *leaf) end(s *shape, i int) int {
 	if i+1 < int(l.n) {
 		return s.start(i + 1)
 	}
-	return int(l.size)
+	return len(s.b)
 }
 
 func (l *leaf) suffix(s *shape, i int) []byte {
@@ -139,13 +154,19 @@ func hashOf(key []byte) uint64 { return xxhash.Sum64(key) }
 
 func fingerprintOf(key []byte) byte { return byte(hashOf(key)) }
 
-// find returns the entry of a key; false if there is none.
-func (l *leaf) find(key []byte, fingerprint byte) (location, bool) {
+// find returns the entry of a key, of the run and the first k of the tail; false if there is
+// none.
+func (l *leaf) find(key []byte, fingerprint byte, k int) (location, bool) {
 	s := l.shape()
 	if len(key) < int(l.prefix) || !bytes.Equal(key[:l.prefix], l.prefixBytes(&s)) {
 		return location{}, false
 	}
 	rest := key[l.prefix:]
+	if k > 0 {
+		if at, ok := l.findTail(rest, fingerprint, k); ok {
+			return at, true
+		}
+	}
 	const low, high = 0x0101010101010101, 0x8080808080808080
 	want := uint64(fingerprint) * low
 	for base := 0; base < int(l.n); base += 8 {
@@ -172,8 +193,8 @@ func (l *leaf) find(key []byte, fingerprint byte) (location, bool) {
 	return location{}, false
 }
 
-// search returns the place of the first entry that is not below key, and whether it is
-// that of key.
+// search returns the place of the first entry of the run that is not below key, and whether
+// it is that of key.
 func (l *leaf) search(key []byte) (int, bool) {
 	s := l.shape()
 	p := l.prefixBytes(&s)
@@ -184,11 +205,15 @@ func (l *leaf) search(key []byte) (int, bool) {
 	case c > 0:
 		return int(l.n), false
 	}
-	rest := key[len(p):]
-	lo, hi := 0, int(l.n)
+	return l.searchFrom(&s, 0, key[len(p):])
+}
+
+// searchFrom is search, for a key without the prefix, from entry lo on.
+func (l *leaf) searchFrom(s *shape, lo int, rest []byte) (int, bool) {
+	hi := int(l.n)
 	for lo < hi {
 		m := (lo + hi) / 2
-		switch c := bytes.Compare(l.suffix(&s, m), rest); {
+		switch c := bytes.Compare(l.suffix(s, m), rest); {
 		case c < 0:
 			lo = m + 1
 		case c == 0:
@@ -200,28 +225,22 @@ func (l *leaf) search(key []byte) (int, bool) {
 	return lo, false
 }
 
-// replaced returns a copy with another location in entry i.
-func (l *leaf) replaced(gen uint64, i int, at location) *leaf {
-	out := newLeaf(int(l.size))
-	copy(out.bytes(), l.bytes())
-	out.gen = gen
-	s := out.shape()
-	at.encode(s.b[s.start(i):])
-	return out
-}
-
 // entry is a key with its location.
 type entry struct {
 	key []byte
 	at  location
 }
 
-// entries returns all entries, their keys in memory of their own.
-func (l *leaf) entries(extra int) []entry {
+// entries returns the entries of the run and of the first k of the tail, in order, their keys
+// in memory of their own; with room for extra ones.
+func (l *leaf) entries(k, extra int) []entry {
+	if k > 0 {
+		l = l.folded(l.gen, k)
+	}
 	s := l.shape()
 	out := make([]entry, l.n, int(l.n)+extra)
 	p := l.prefixBytes(&s)
-	memory := make([]byte, 0, int(l.size)+int(l.n)*len(p))
+	memory := make([]byte, 0, len(s.b)-s.entries+int(l.n)*len(p))
 	for i := range out {
 		from := len(memory)
 		memory = append(append(memory, p...), l.suffix(&s, i)...)
@@ -230,58 +249,18 @@ func (l *leaf) entries(extra int) []entry {
 	return out
 }
 
-// inserted returns a copy with another entry before entry i. It is one pass of copying
-// where the key has the leaf's prefix.
-func (l *leaf) inserted(gen uint64, i int, key []byte, at location) *leaf {
-	s := l.shape()
-	p := l.prefixBytes(&s)
-	size := int(l.size) + 1 + s.width + locationBytes + len(key) - len(p)
-	if !bytes.HasPrefix(key, p) || s.width != 2 || size-s.entries > narrow-8 || l.n == 0 {
-		es := l.entries(1)
-		es = append(es, entry{})
-		copy(es[i+1:], es[i:])
-		es[i] = entry{key, at}
-		return buildLeaf(gen, es)
-	}
-	out := newLeaf(size)
-	out.gen, out.n, out.prefix = gen, l.n+1, l.prefix
-	o := out.shape()
-	n := int(l.n)
-	copy(o.b[leafHead:], s.b[leafHead:leafHead+i])
-	o.b[leafHead+i] = fingerprintOf(key)
-	copy(o.b[leafHead+i+1:], s.b[leafHead+i:leafHead+n])
-	copy(o.b[o.entries-len(p):], p)
-	here := int(l.size)
-	if i < n {
-		here = s.start(i)
-	}
-	grown := locationBytes + len(key) - len(p)
-	copy(o.b[o.offsets:], s.b[s.offsets:s.offsets+2*i])
-	put := o.entries + here - s.entries
-	o.setStart(i, put)
-	for k := i; k < n; k++ {
-		o.setStart(k+1, o.entries+s.start(k)-s.entries+grown)
-	}
-	copy(o.b[o.entries:], s.b[s.entries:here])
-	at.encode(o.b[put:])
-	copy(o.b[put+locationBytes:], key[len(p):])
-	copy(o.b[put+grown:], s.b[here:])
-	return out
-}
-
-// without returns a copy without entries i to j, nil if none is left.
+// without returns a copy of a leaf without a tail, without entries i to j, nil if none is
+// left.
 func (l *leaf) without(gen uint64, i, j int) *leaf {
 	if j-i == int(l.n) {
 		return nil
 	}
-	es := l.entries(0)
-	return buildLeaf(gen, append(es[:i], es[j:]...))
+	es := l.entries(0, 0)
+	return buildLeaf(gen, append(es[:i], es[j:]...), nil, 0)
 }
 
-// leafSize is what a leaf of entries takes; prefix is what their keys have in common.
-func leafSize(es []entry) (size, prefix int) {
-	first, last := es[0].key, es[len(es)-1].key
-	prefix = min(common(first, last), 1<<16-1)
+// leafSize is what a leaf of entries takes whose keys have a prefix in common.
+func leafSize(es []entry, prefix int) int {
 	total := 0
 	for _, e := range es {
 		total += locationBytes + len(e.key) - prefix
@@ -290,13 +269,25 @@ func leafSize(es []entry) (size, prefix int) {
 	if total > narrow {
 		width = 4
 	}
-	return leafHead + len(es)*(1+width) + prefix + total, prefix
+	return storedHead + len(es)*(1+width) + prefix + total
 }
 
-// buildLeaf makes a leaf of sorted entries, at least one.
-func buildLeaf(gen uint64, es []entry) *leaf {
-	size, prefix := leafSize(es)
-	l := newLeaf(size)
+// commonPrefix is what the keys of sorted entries, at least one, have in common with each
+// other and those of more.
+func commonPrefix(es, more []entry) int {
+	first := es[0].key
+	prefix := min(common(first, es[len(es)-1].key), 1<<16-1)
+	for _, e := range more {
+		prefix = min(prefix, common(first, e.key))
+	}
+	return prefix
+}
+
+// buildLeaf makes a leaf of sorted entries, at least one, with room bytes for a tail, into
+// which more can be put.
+func buildLeaf(gen uint64, es, more []entry, room int) *leaf {
+	prefix := commonPrefix(es, more)
+	l := newLeaf(leafSize(es, prefix), room)
 	l.gen, l.n, l.prefix = gen, uint16(len(es)), uint16(prefix)
 	s := l.shape()
 	copy(s.b[s.entries-prefix:], es[0].key[:prefix])
@@ -321,21 +312,21 @@ func common(a, b []byte) int {
 	return n
 }
 
-// checkLeaf reports whether the bytes of a leaf that was read are those of one: its
+// sound reports whether the bytes of a leaf that was read are those of one: its
 // parts lie within it, and its keys ascend.
 func (l *leaf) sound() bool {
-	if int(l.size) < leafHead || l.n == 0 {
+	if int(l.size) < storedHead || l.n == 0 || l.n > 1<<15 {
 		return false
 	}
 	s := l.shape()
-	if s.entries > int(l.size) || s.entries < 0 {
+	if s.entries > len(s.b) || s.entries < 0 {
 		return false
 	}
 	at := s.entries
 	var before []byte
 	for i := range int(l.n) {
 		start, end := s.start(i), l.end(&s, i)
-		if start != at || end < start+locationBytes || end > int(l.size) {
+		if start != at || end < start+locationBytes || end > len(s.b) {
 			return false
 		}
 		suffix := s.b[start+locationBytes : end]
@@ -344,7 +335,7 @@ func (l *leaf) sound() bool {
 		}
 		before, at = suffix, end
 	}
-	return at == int(l.size)
+	return at == len(s.b)
 }
 
 func loadPointer(p *unsafe.Pointer) unsafe.Pointer     { return atomic.LoadPointer(p) }

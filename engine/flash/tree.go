@@ -8,21 +8,30 @@ import (
 	"unsafe"
 )
 
-// tree is the index: a B+tree in memory whose leaves do not change. One goroutine at a
-// time writes; any number read, from a root, and take no lock.
+// tree is the index: a B+tree in memory. One goroutine at a time writes; any number read,
+// from a root, and take no lock.
 //
 // Every node has the generation of the tree in which it was made. A fixed state is the
 // root, and a new generation: nodes of earlier ones are copied before they are changed.
-// In its own generation an inner node changes in one way only: another child is put in
-// the place of one, in one store. So a put of one key makes a leaf and stores one
-// pointer, and what a reader sees is the state before or after. What takes more, a batch
-// above all, is made in a new generation, and comes into sight with its root.
+// In its own generation a node changes in two ways only: a leaf gets another entry in its
+// tail, and an inner node another child in the place of one, in one store. So what a reader
+// sees is the state before or after.
+//
+// Changes have numbers, and entries of a tail the number of theirs: what a change of more
+// than one key puts is in the tails before it is in sight, and comes into sight with the
+// number that the root shows. Where that cannot be, since something is deleted, or one leaf
+// gets more than a tail holds, the change goes on in a new generation, apart from what
+// readers see, and comes into sight with a root of its own.
 type tree struct {
 	root atomic.Pointer[root]
 	// gen is that of the nodes that may be changed. fixed says that somebody holds the
 	// root as it is: the next change is of a new generation.
 	gen   uint64
 	fixed bool
+	// number is that of the newest change. hidden says that what it puts is not in sight,
+	// in nodes that are.
+	number uint64
+	hidden bool
 }
 
 // root is where a state of the tree begins: a *leaf at height 0, an *inner above; nil if
@@ -31,6 +40,8 @@ type root struct {
 	top    unsafe.Pointer
 	height int
 	count  atomic.Int64 // of keys; as of the newest change while the root is the newest
+	// published is the number of the newest change that is in sight from here.
+	published atomic.Uint64
 }
 
 // inner is a node above the leaves. Children are of the level below; those of key k are
@@ -116,7 +127,8 @@ func (r *root) get(key []byte) (location, bool) {
 		n := (*inner)(p)
 		p = loadPointer(&n.kids[n.order.child(key)])
 	}
-	return (*leaf)(p).find(key, fingerprintOf(key))
+	l := (*leaf)(p)
+	return l.find(key, fingerprintOf(key), r.inTail(l))
 }
 
 // fix returns the root as a state that no later change touches.
@@ -126,23 +138,34 @@ func (t *tree) fix() *root {
 	return r
 }
 
-// change begins a change. whole says that it is to come into sight at once: it is made of
-// new nodes, beside what readers see, until publish. The root that it returns is the
-// writer's.
+// change begins a change. whole says that it is to come into sight at once, by publish; else
+// each key does by itself. The root that it returns is the writer's.
 func (t *tree) change(whole bool) *root {
+	t.number++
 	r := t.root.Load()
-	if !t.fixed && !whole {
-		return r
+	if t.fixed {
+		return t.apart(r)
 	}
+	if t.hidden = whole; !whole {
+		r.published.Store(t.number)
+	}
+	return r
+}
+
+// apart has a change go on in a new generation, beside what readers see, with all that it has
+// done so far.
+func (t *tree) apart(r *root) *root {
 	t.gen++
-	t.fixed = false
+	t.fixed, t.hidden = false, false
 	own := &root{top: r.top, height: r.height}
 	own.count.Store(r.count.Load())
+	own.published.Store(t.number)
 	return own
 }
 
 // publish shows what was changed.
 func (t *tree) publish(r *root) {
+	r.published.Store(t.number)
 	if t.root.Load() != r {
 		t.root.Store(r)
 	}
@@ -150,7 +173,7 @@ func (t *tree) publish(r *root) {
 
 // changed is what became of a node.
 type changed struct {
-	node  unsafe.Pointer // nil: nothing is left of it
+	node  unsafe.Pointer // nil: it cannot be done without going apart
 	right unsafe.Pointer // unless nil, what was split off behind sep
 	sep   []byte
 }
@@ -159,9 +182,16 @@ type changed struct {
 // afterwards: it is returned.
 func (t *tree) put(r *root, key []byte, at location) (now *root, old location, had bool) {
 	if r.top == nil {
-		return t.grown(r, unsafe.Pointer(buildLeaf(t.gen, []entry{{key, at}})), 0, 1), old, false
+		if t.hidden {
+			r = t.apart(r)
+		}
+		return t.grown(r, unsafe.Pointer(buildLeaf(t.gen, []entry{{key, at}}, nil, 0)), 0, 1), old, false
 	}
-	c, old, had := t.putBelow(r.top, r.height, key, at)
+	c, old, had := t.putBelow(r, r.top, r.height, key, at)
+	if c.node == nil {
+		r = t.apart(r)
+		c, old, had = t.putBelow(r, r.top, r.height, key, at)
+	}
 	added := int64(1)
 	if had {
 		added = 0
@@ -172,8 +202,9 @@ func (t *tree) put(r *root, key []byte, at location) (now *root, old location, h
 		return t.grown(r, unsafe.Pointer(n), r.height+1, added), old, had
 	case c.node != r.top:
 		return t.grown(r, c.node, r.height, added), old, had
+	case added > 0:
+		r.count.Add(added)
 	}
-	r.count.Add(added)
 	return r, old, had
 }
 
@@ -187,16 +218,20 @@ func (t *tree) grown(r *root, top unsafe.Pointer, height int, added int64) *root
 	}
 	n := &root{top: top, height: height}
 	n.count.Store(r.count.Load() + added)
+	n.published.Store(r.published.Load())
 	return n
 }
 
-func (t *tree) putBelow(p unsafe.Pointer, level int, key []byte, at location) (c changed, old location, had bool) {
+func (t *tree) putBelow(r *root, p unsafe.Pointer, level int, key []byte, at location) (c changed, old location, had bool) {
 	if level == 0 {
-		return t.putLeaf((*leaf)(p), key, at)
+		return t.putLeaf(r, (*leaf)(p), key, at)
 	}
 	n := (*inner)(p)
 	i := n.order.child(key)
-	c, old, had = t.putBelow(n.kids[i], level-1, key, at)
+	c, old, had = t.putBelow(r, n.kids[i], level-1, key, at)
+	if c.node == nil {
+		return c, old, had
+	}
 	if c.right == nil {
 		return changed{node: t.withChild(n, i, c.node)}, old, had
 	}
@@ -227,20 +262,87 @@ func (t *tree) withChild(n *inner, i int, kid unsafe.Pointer) unsafe.Pointer {
 	return unsafe.Pointer(n)
 }
 
-func (t *tree) putLeaf(l *leaf, key []byte, at location) (c changed, old location, had bool) {
-	i, found := l.search(key)
-	if found {
-		s := l.shape()
-		return changed{node: unsafe.Pointer(l.replaced(t.gen, i, at))}, l.location(&s, i), true
+func (t *tree) putLeaf(r *root, l *leaf, key []byte, at location) (c changed, old location, had bool) {
+	mark := fingerprintOf(key)
+	n := tailState(l.tail.Load()).n()
+	old, had = l.find(key, mark, n)
+	if l.gen == t.gen && l.add(t.number, key, mark, at) {
+		return changed{node: unsafe.Pointer(l)}, old, had
 	}
-	n := l.inserted(t.gen, i, key, at)
-	if n.size <= leafBytes && n.n < 1<<15 || n.n < 2 {
-		return changed{node: unsafe.Pointer(n)}, old, false
+	// What is in sight, or in a root of its own, goes into the run; the rest into the tail.
+	var pending []entry
+	k, room := n, 0
+	if t.hidden {
+		k = r.inTail(l)
+		if n-k > mostPending || len(key) > longInTail {
+			return changed{}, old, had
+		}
+		pending = append(l.tailEntries(k, n, 1), entry{key, at})
+		for _, e := range pending {
+			room += locationBytes + len(e.key)
+		}
 	}
-	es := n.entries(0)
+	s := l.shape()
+	if bytes.HasPrefix(key, l.prefixBytes(&s)) {
+		var a additions
+		a.insertTail(l, &s, k)
+		if !t.hidden {
+			a.insert(l, &s, key[l.prefix:], mark, at)
+		}
+		if out := l.fold(t.gen, &s, &a, leafBytes, room); out != nil {
+			t.addPending(out, pending)
+			return changed{node: unsafe.Pointer(out)}, old, had
+		}
+	}
+	es := l.entries(k, 1)
+	i := -1
+	if !t.hidden {
+		var found bool
+		i, found = slices.BinarySearchFunc(es, key, func(e entry, key []byte) int { return bytes.Compare(e.key, key) })
+		if found {
+			es[i].at = at
+		} else {
+			es = slices.Insert(es, i, entry{key, at})
+		}
+	}
+	total := 0
+	for _, e := range es {
+		total += locationBytes + len(e.key)
+	}
+	tail := max(room, tailRoom(total, len(es)))
+	if len(es) < 2 || leafSize(es, commonPrefix(es, pending)) <= leafBytes {
+		out := buildLeaf(t.gen, es, pending, tail)
+		t.addPending(out, pending)
+		return changed{node: unsafe.Pointer(out)}, old, had
+	}
 	m := splitOf(es, i)
-	left, right := buildLeaf(t.gen, es[:m]), buildLeaf(t.gen, es[m:])
-	return changed{unsafe.Pointer(left), unsafe.Pointer(right), separator(es[m-1].key, es[m].key)}, old, false
+	sep := separator(es[m-1].key, es[m].key)
+	var before, behind []entry
+	for _, e := range pending {
+		if bytes.Compare(e.key, sep) < 0 {
+			before = append(before, e)
+		} else {
+			behind = append(behind, e)
+		}
+	}
+	rest := tail
+	if i == len(es)-1 {
+		rest = 0 // where keys ascend nothing is put into what is left behind
+	}
+	left, right := buildLeaf(t.gen, es[:m], before, rest), buildLeaf(t.gen, es[m:], behind, tail)
+	t.addPending(left, before)
+	t.addPending(right, behind)
+	return changed{unsafe.Pointer(left), unsafe.Pointer(right), sep}, old, had
+}
+
+// addPending puts what is not in sight yet into the tail of a leaf that was made with room
+// for it.
+func (t *tree) addPending(l *leaf, pending []entry) {
+	for _, e := range pending {
+		if !l.add(t.number, e.key, fingerprintOf(e.key), e.at) {
+			panic("flash: a leaf has no room for what it was made for")
+		}
+	}
 }
 
 // splitOf returns where to split entries, of which the ith was added: in the middle of
@@ -267,6 +369,9 @@ func separator(a, b []byte) []byte { return bytes.Clone(b[:common(a, b)+1]) }
 
 // delete removes a key, and returns what it had.
 func (t *tree) delete(r *root, key []byte) (now *root, old location, had bool) {
+	if t.hidden {
+		r = t.apart(r)
+	}
 	if old, had = r.get(key); !had {
 		return r, old, false
 	}
@@ -293,7 +398,7 @@ func (t *tree) shrunk(r *root, top unsafe.Pointer, removed int64) *root {
 
 func (t *tree) deleteBelow(p unsafe.Pointer, level int, key []byte) unsafe.Pointer {
 	if level == 0 {
-		l := (*leaf)(p)
+		l := flat((*leaf)(p))
 		i, found := l.search(key)
 		if !found {
 			return p
@@ -312,6 +417,14 @@ func (t *tree) deleteBelow(p unsafe.Pointer, level int, key []byte) unsafe.Point
 	return t.withChild(n, i, kid)
 }
 
+// flat returns a leaf with all its entries in the run.
+func flat(l *leaf) *leaf {
+	if n := tailState(l.tail.Load()).n(); n > 0 {
+		return l.folded(l.gen, n)
+	}
+	return l
+}
+
 // merged returns the node with a leaf in the place of child i, or, where that is small,
 // with one leaf in place of it and a neighbour.
 func (t *tree) merged(n *inner, i int, l *leaf) unsafe.Pointer {
@@ -320,7 +433,7 @@ func (t *tree) merged(n *inner, i int, l *leaf) unsafe.Pointer {
 			if j < 0 || j >= len(n.kids) {
 				continue
 			}
-			other := (*leaf)(n.kids[j])
+			other := flat((*leaf)(n.kids[j]))
 			if other.size+l.size > leafBytes*3/4 {
 				continue
 			}
@@ -328,7 +441,7 @@ func (t *tree) merged(n *inner, i int, l *leaf) unsafe.Pointer {
 			if j < i {
 				a, b = other, l
 			}
-			one := buildLeaf(t.gen, append(a.entries(int(b.n)), b.entries(0)...))
+			one := buildLeaf(t.gen, append(a.entries(0, int(b.n)), b.entries(0, 0)...), nil, 0)
 			return t.remade(n, min(i, j), max(i, j)+1, unsafe.Pointer(one))
 		}
 	}
@@ -356,6 +469,9 @@ func (t *tree) remade(n *inner, i, j int, kid unsafe.Pointer) unsafe.Pointer {
 
 // deleteRange removes the keys in [lower, upper), and calls gone for each.
 func (t *tree) deleteRange(r *root, lower, upper []byte, gone func(key []byte, at location)) *root {
+	if t.hidden {
+		r = t.apart(r)
+	}
 	if r.top == nil || bytes.Compare(lower, upper) >= 0 {
 		return r
 	}
@@ -371,7 +487,7 @@ func (t *tree) deleteRange(r *root, lower, upper []byte, gone func(key []byte, a
 // is not nil.
 func (t *tree) cut(p unsafe.Pointer, level int, lower, upper []byte, gone func([]byte, location)) unsafe.Pointer {
 	if level == 0 {
-		l := (*leaf)(p)
+		l := flat((*leaf)(p))
 		i, j := 0, int(l.n)
 		if lower != nil {
 			i, _ = l.search(lower)

@@ -2,10 +2,14 @@ package flash
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -57,6 +61,112 @@ func check(t *testing.T, r *root, want map[string]location) {
 	}
 }
 
+// batch puts several keys, and sometimes deletes some, in one change, of which nothing may be
+// in sight before its end.
+func (m *model) batch(t *testing.T, r *rand.Rand, key func(*rand.Rand) []byte) {
+	t.Helper()
+	seen := m.t.root.Load()
+	before := map[string]location{}
+	deletes := r.IntN(4) == 0
+	now := m.t.change(true)
+	var keys [][]byte
+	hide := func() {
+		for _, k := range keys {
+			was, there := before[string(k)]
+			for _, in := range []*root{seen, m.t.root.Load()} {
+				if at, ok := in.get(k); ok != there || at != was {
+					t.Fatalf("%q is %v, %v before its batch is in sight; it was %v, %v", k, at, ok, was, there)
+				}
+			}
+		}
+	}
+	for i := range 1 + r.IntN(30) {
+		k := key(r)
+		keys = append(keys, k)
+		was, there := m.want[string(k)]
+		if there && !slices.ContainsFunc(keys[:i], func(o []byte) bool { return bytes.Equal(o, k) }) {
+			before[string(k)] = was
+		}
+		var old location
+		var had bool
+		if deletes && r.IntN(3) == 0 {
+			now, old, had = m.t.delete(now, k)
+			delete(m.want, string(k))
+		} else {
+			at := location{uint32(i), r.Uint32(), r.Uint32(), r.Uint32()}
+			now, old, had = m.t.put(now, k, at)
+			m.want[string(k)] = at
+		}
+		if had != there || had && old != was {
+			t.Fatalf("%q had %v, %v; it was %v, %v", k, old, had, was, there)
+		}
+		hide()
+	}
+	m.t.publish(now)
+	for _, k := range keys {
+		want, there := m.want[string(k)]
+		if at, ok := m.t.root.Load().get(k); ok != there || at != want {
+			t.Fatalf("%q is %v, %v, and should be %v, %v", k, at, ok, want, there)
+		}
+	}
+}
+
+// TestBatchesComeIntoSightAtOnce: who has seen one key of a batch sees the others of it, while
+// leaves are copied and split, and states are held.
+func TestBatchesComeIntoSightAtOnce(t *testing.T) {
+	const pairs, readers = 2000, 2
+	tr := newTree()
+	name := func(side byte, i int) []byte { return fmt.Appendf(nil, "%d/%c", i*2654435761%pairs, side) }
+	var done atomic.Bool
+	var stale atomic.Int64
+	var seen [readers]int
+	var running sync.WaitGroup
+	for n := range readers {
+		r := rand.New(rand.NewPCG(uint64(n), 7))
+		running.Go(func() {
+			for !done.Load() {
+				i := r.IntN(pairs)
+				first, some := tr.root.Load().get(name('a', i))
+				second, _ := tr.root.Load().get(name('b', i))
+				if some {
+					seen[n]++
+					if second.offset < first.offset {
+						stale.Add(1)
+					}
+				}
+			}
+		})
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	batches := 30_000
+	if raceEnabled {
+		batches = 4000
+	}
+	for v := 1; v <= batches; v++ {
+		root := tr.change(true)
+		for range 1 + r.IntN(3) {
+			i := r.IntN(pairs)
+			for _, side := range []byte{'a', 'b'} {
+				root, _, _ = tr.put(root, name(side, i), location{offset: uint32(v)})
+			}
+		}
+		tr.publish(root)
+		if v%500 == 0 {
+			tr.fix()
+		}
+	}
+	done.Store(true)
+	running.Wait()
+	if n := stale.Load(); n > 0 {
+		t.Fatalf("%d times one key of a batch was in sight, and the other was not", n)
+	}
+	for n := range seen {
+		if seen[n] == 0 {
+			t.Fatalf("reader %d has seen nothing", n)
+		}
+	}
+}
+
 // TestTreeAgainstMap: whatever is done, in whatever keys, the newest root shows a map of
 // the same, and roots that were fixed go on showing what they did.
 func TestTreeAgainstMap(t *testing.T) {
@@ -70,6 +180,7 @@ func TestTreeAgainstMap(t *testing.T) {
 			}
 			return b
 		},
+		"huge": func(r *rand.Rand) []byte { return bytes.Repeat([]byte{byte('a' + r.IntN(2))}, 1<<16-1-r.IntN(8)) },
 		"long": func(r *rand.Rand) []byte {
 			return append(bytes.Repeat([]byte{byte('a' + r.IntN(2))}, r.IntN(3000)), byte(r.IntN(200)))
 		},
@@ -85,6 +196,8 @@ func TestTreeAgainstMap(t *testing.T) {
 			for i := range 20_000 {
 				k := key(r)
 				switch op := r.IntN(1000); {
+				case op < 30:
+					m.batch(t, r, key)
 				case op < 600:
 					at := location{uint32(i), r.Uint32(), r.Uint32(), r.Uint32()}
 					root, old, had := m.t.put(m.t.change(op < 100), k, at)
@@ -143,6 +256,44 @@ func TestTreeAgainstMap(t *testing.T) {
 					t.Fatalf("seek %q: %v, want %q", k, ok, want)
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkIndexPut puts records with keys of 16 bytes in random order, each by itself and in
+// batches of 100, and tells what the index takes for each beside its key.
+func BenchmarkIndexPut(b *testing.B) {
+	const records = 1_000_000
+	key := func(i int) []byte {
+		k := make([]byte, 17) // of the default family
+		binary.BigEndian.PutUint64(k[1:], uint64(i)*0x9e3779b97f4a7c15)
+		binary.BigEndian.PutUint64(k[9:], uint64(i))
+		return k
+	}
+	for _, each := range []int{1, 100} {
+		b.Run(fmt.Sprintf("each=%d", each), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				var before, after runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&before)
+				tr := newTree()
+				b.StartTimer()
+				for i := 0; i < records; i += each {
+					r := tr.change(each > 1)
+					for k := range each {
+						r, _, _ = tr.put(r, key(i+k), location{offset: uint32(i), size: 430})
+					}
+					tr.publish(r)
+				}
+				b.StopTimer()
+				runtime.GC()
+				runtime.ReadMemStats(&after)
+				b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/records-16, "B/key")
+				runtime.KeepAlive(tr)
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/records, "ns/put")
 		})
 	}
 }

@@ -9,6 +9,7 @@ const (
 	flashPath       = "engine/flash/path.go"
 	flashRead       = "engine/flash/read.go"
 	flashSegment    = "engine/flash/segment.go"
+	flashTail       = "engine/flash/tail.go"
 	flashTree       = "engine/flash/tree.go"
 	walRejoin       = "engine/wal/rejoin.go"
 )
@@ -58,6 +59,42 @@ var flashMutants = []Mutant{
 		Breaks: "a snapshot shows commits that came after it",
 		Old:    "	t.fixed = true\n",
 		New:    "	t.fixed = !MUTANT\n",
+	},
+	{
+		Name: "flash/pending-in-sight", Class: Isolation, File: flashTail, Modes: []string{Tests},
+		Breaks: "what a batch puts is in sight before the whole of it is",
+		Old:    "	if s.n() == 0 || s.batch() <= r.published.Load() {\n",
+		New:    "	if MUTANT || s.n() == 0 || s.batch() <= r.published.Load() {\n",
+	},
+	{
+		Name: "flash/pending-folded", Class: Isolation, File: flashTree, Modes: []string{Tests},
+		Breaks: "a leaf that is copied within a batch shows what the batch has put there",
+		Old:    "		k = r.inTail(l)\n",
+		New:    "		if !MUTANT { k = r.inTail(l) }\n",
+	},
+	{
+		Name: "flash/pending-settled", Class: Isolation, File: flashTail, Modes: []string{Tests},
+		Breaks: "the second put of a batch into a leaf shows the first one",
+		Old:    "	if s.batch() != batch {\n",
+		New:    "	if MUTANT || s.batch() != batch {\n",
+	},
+	{
+		Name: "flash/tail-in-a-fixed-state", Class: Isolation, File: flashTree, Modes: []string{Tests},
+		Breaks: "a put goes into the tail of a leaf that a snapshot shows",
+		Old:    "	if l.gen == t.gen && l.add(",
+		New:    "	if (MUTANT || l.gen == t.gen) && l.add(",
+	},
+	{
+		Name: "flash/oldest-in-tail-wins", Class: Isolation, File: flashTail, Modes: []string{Tests},
+		Breaks: "of two puts of a key in one tail the older one counts",
+		Old:    "		top := 63 - bits.LeadingZeros64(m)\n",
+		New:    "		top := 63 - bits.LeadingZeros64(m); if MUTANT { top = bits.TrailingZeros64(m) }\n",
+	},
+	{
+		Name: "flash/tail-not-in-checkpoint", Class: Durability, File: flashCheckpoint, Modes: []string{Tests},
+		Breaks: "a checkpoint has of a leaf what was there when it was copied last",
+		Old:    "		leaves = append(leaves, r.runOf(l).bytes()[leafImage:]...)\n",
+		New:    "		if !MUTANT { l = r.runOf(l) }; leaves = append(leaves, l.bytes()[leafImage:]...)\n",
 	},
 	// Replay and cleaning
 	{

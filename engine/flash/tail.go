@@ -1,0 +1,254 @@
+package flash
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"unsafe"
+)
+
+const (
+	// mostTail is how many entries a tail may have: their fingerprints are compared at once,
+	// and every put that finds it full copies the leaf. There is one mark more than that.
+	mostTail = 7
+	// mostPending is how many entries of one batch a tail may have, that is not in sight yet,
+	// when the leaf is copied: with more, little would be left of its tail.
+	mostPending = 3
+	// longInTail is the length from which on keys of a batch that is not in sight yet are not
+	// put into a tail.
+	longInTail = leafBytes / 4
+)
+
+// tailState is how many entries the tail of a leaf has, in the low byte; how many of them are
+// of batches before the last one that put into it, in the next; and the number of that one.
+//
+// It is stored behind an entry, and read before one: so what it counts does not change. All of
+// a batch comes into sight at once, by the number that a root shows, see root.published.
+type tailState uint64
+
+func newTailState(batch uint64, settled, n int) tailState {
+	return tailState(batch<<16 | uint64(settled)<<8 | uint64(n))
+}
+
+func (s tailState) batch() uint64 { return uint64(s) >> 16 }
+func (s tailState) settled() int  { return int(s >> 8 & 0xff) }
+func (s tailState) n() int        { return int(s & 0xff) }
+
+// inTail returns how many entries of the tail of a leaf are in sight.
+func (r *root) inTail(l *leaf) int {
+	s := tailState(l.tail.Load())
+	if s.n() == 0 || s.batch() <= r.published.Load() {
+		return s.n()
+	}
+	return s.settled()
+}
+
+// runOf returns a leaf with all in its run that is in sight.
+func (r *root) runOf(l *leaf) *leaf {
+	if k := r.inTail(l); k > 0 {
+		return l.folded(l.gen, k)
+	}
+	return l
+}
+
+// tailBytes is the memory of the tail: entries, one behind the other.
+func (l *leaf) tailBytes() []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(l), inMemory+int(l.size))), l.room)
+}
+
+// tailEntry returns entry i of the tail.
+func (l *leaf) tailEntry(i int) []byte {
+	start := 0
+	if i > 0 {
+		start = int(l.ends[i-1])
+	}
+	return l.tailBytes()[start:l.ends[i]]
+}
+
+// findTail is find, in the first k entries of the tail, for a key without the prefix. The
+// newest entry of a key counts.
+func (l *leaf) findTail(rest []byte, fingerprint byte, k int) (location, bool) {
+	const low, high = 0x0101010101010101, 0x8080808080808080
+	x := l.marks.Load() ^ uint64(fingerprint)*low
+	// It may have a bit too many, above one that it has for good reason.
+	m := (x - low) & ^x & high & (1<<(8*k) - 1)
+	for m != 0 {
+		top := 63 - bits.LeadingZeros64(m)
+		m &^= 1 << top
+		if e := l.tailEntry(top >> 3); bytes.Equal(e[locationBytes:], rest) {
+			return decodeLocation(e), true
+		}
+	}
+	return location{}, false
+}
+
+// add puts an entry of a batch into the tail; false if it has no room for it. Under the lock
+// of who writes.
+func (l *leaf) add(batch uint64, key []byte, fingerprint byte, at location) bool {
+	s := tailState(l.tail.Load())
+	n, p := s.n(), int(l.prefix)
+	if n == mostTail || len(key) < p {
+		return false
+	}
+	from := 0
+	if n > 0 {
+		from = int(l.ends[n-1])
+	}
+	to := from + locationBytes + len(key) - p
+	if to > int(l.room) {
+		return false
+	}
+	sh := l.shape()
+	if !bytes.Equal(key[:p], l.prefixBytes(&sh)) {
+		return false
+	}
+	b := l.tailBytes()[from:to]
+	at.encode(b)
+	copy(b[locationBytes:], key[p:])
+	l.ends[n] = uint16(to)
+	l.marks.Store(l.marks.Load() | uint64(fingerprint)<<(8*n))
+	settled := s.settled()
+	if s.batch() != batch {
+		settled = n
+	}
+	l.tail.Store(uint64(newTailState(batch, settled, n+1)))
+	return true
+}
+
+// tailEntries returns entries k to n of the tail, their keys in memory of their own.
+func (l *leaf) tailEntries(k, n, extra int) []entry {
+	out := make([]entry, 0, n-k+extra)
+	s := l.shape()
+	for i := k; i < n; i++ {
+		e := l.tailEntry(i)
+		key := append(append(make([]byte, 0, int(l.prefix)+len(e)), l.prefixBytes(&s)...), e[locationBytes:]...)
+		out = append(out, entry{key, decodeLocation(e)})
+	}
+	return out
+}
+
+// addition is an entry that a leaf gets when it is copied.
+type addition struct {
+	rest     []byte // the key without the prefix
+	at       location
+	mark     byte
+	place    int // of the first entry of the run that is not below it
+	replaces bool
+}
+
+// additions are sorted, and there is one of each key.
+type additions struct {
+	list [mostTail + 1]addition
+	n    int
+}
+
+// insert adds one that is newer than those that are there.
+func (a *additions) insert(l *leaf, s *shape, rest []byte, mark byte, at location) {
+	i := a.n
+	for ; i > 0; i-- {
+		c := bytes.Compare(a.list[i-1].rest, rest)
+		if c == 0 {
+			a.list[i-1].at = at
+			return
+		}
+		if c < 0 {
+			break
+		}
+	}
+	x := addition{rest: rest, at: at, mark: mark}
+	x.place, x.replaces = l.searchFrom(s, 0, rest)
+	copy(a.list[i+1:a.n+1], a.list[i:a.n])
+	a.list[i] = x
+	a.n++
+}
+
+// insertTail adds the first k entries of the tail.
+func (a *additions) insertTail(l *leaf, s *shape, k int) {
+	marks := l.marks.Load()
+	for i := range k {
+		e := l.tailEntry(i)
+		a.insert(l, s, e[locationBytes:], byte(marks>>(8*i)), decodeLocation(e))
+	}
+}
+
+// folded returns a copy that has the first k entries of the tail in its run, and no tail.
+func (l *leaf) folded(gen uint64, k int) *leaf {
+	var a additions
+	s := l.shape()
+	a.insertTail(l, &s, k)
+	return l.fold(gen, &s, &a, math.MaxInt, noTail)
+}
+
+// noTail asks for a leaf without room for a tail.
+const noTail = -1
+
+// fold returns a copy that has other entries in its run too, and a tail with room for what
+// puts like those before need, at least room bytes; nil if it would have more than one entry
+// and be larger than most. It is one pass of copying.
+func (l *leaf) fold(gen uint64, s *shape, a *additions, most, room int) *leaf {
+	n, total := int(l.n), len(s.b)-s.entries
+	for i := range a.list[:a.n] {
+		if x := &a.list[i]; !x.replaces {
+			n++
+			total += locationBytes + len(x.rest)
+		}
+	}
+	width := 2
+	if total > narrow {
+		width = 4
+	}
+	size := storedHead + n*(1+width) + int(l.prefix) + total
+	if n > 1 && size > most {
+		return nil
+	}
+	if room == noTail {
+		room = 0
+	} else {
+		room = max(room, tailRoom(total, n))
+	}
+	out := newLeaf(size, room)
+	out.gen, out.n, out.prefix = gen, uint16(n), l.prefix
+	o := out.shape()
+	copy(o.b[o.entries-int(l.prefix):], l.prefixBytes(s))
+	from, to, at := 0, 0, o.entries // entries of the run before from are copied, as the first to
+	run := func(until int) {
+		if from == until {
+			return
+		}
+		copy(o.b[leafHead+to:], s.b[leafHead+from:leafHead+until])
+		start, end := s.start(from), l.end(s, until-1)
+		if s.width == 2 && o.width == 2 {
+			moved := uint16(at - o.entries - (start - s.entries))
+			src, dst := s.b[s.offsets+2*from:s.offsets+2*until], o.b[o.offsets+2*to:]
+			for i := 0; i < len(src); i += 2 {
+				binary.LittleEndian.PutUint16(dst[i:], binary.LittleEndian.Uint16(src[i:])+moved)
+			}
+		} else {
+			for i := from; i < until; i++ {
+				o.setStart(to+i-from, at+s.start(i)-start)
+			}
+		}
+		copy(o.b[at:], s.b[start:end])
+		at += end - start
+		to += until - from
+		from = until
+	}
+	for i := range a.list[:a.n] {
+		x := &a.list[i]
+		run(x.place)
+		o.b[leafHead+to] = x.mark
+		o.setStart(to, at)
+		x.at.encode(o.b[at:])
+		at += locationBytes + copy(o.b[at+locationBytes:], x.rest)
+		to++
+		if x.replaces {
+			from++
+		}
+	}
+	run(int(l.n))
+	return out
+}
+
+// tailRoom is how much room a tail should have in a leaf of n entries that take total bytes.
+func tailRoom(total, n int) int { return min(mostTail*(total/n), leafBytes/3) }

@@ -104,7 +104,7 @@ func (e *Engine) due() bool {
 func (e *Engine) checkpointDue() bool {
 	limit := e.options.CheckpointBytes
 	if limit == 0 {
-		limit = max(64<<20, 3*e.checkpointSize)
+		limit = max(256<<20, 3*e.checkpointSize)
 	}
 	return e.logged >= limit
 }

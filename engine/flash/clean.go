@@ -199,7 +199,7 @@ func (e *Engine) addMoves(payload []byte, at wal.Place, sequence uint64) error {
 		}
 		l := location{s.id, uint32(at.Offset) + uint32(m.storedAt), uint32(len(m.stored)) | uint32(m.codec)<<sizeBits, checksum.Of(m.stored)}
 		e.use(s, len(m.key), l)
-		r, _, _ = e.index.put(r, m.key, l)
+		r, _, _ = e.index.put(r, nil, m.key, l)
 		e.index.publish(r)
 		if e.cache.on() {
 			e.cache.moved(hashOf(m.key), old.place(), l.place())

@@ -98,18 +98,18 @@ func pack(memory, value []byte, c Compression) (packed, _ []byte, how codec, err
 
 // tries tells whether packing a batch is worth a try: to find that a value of 16 KiB does
 // not pack is a sixth of its commit. Once mostFailed values in a row have not packed, only one
-// batch of batchesPerTry is tried, until a value packs.
+// batch of triesApart is tried, and within a batch one value of as many, until a value packs.
 type tries struct {
 	failed, batches atomic.Uint32
 }
 
 const (
-	mostFailed    = 16
-	batchesPerTry = 8
+	mostFailed = 16
+	triesApart = 8
 )
 
 func (t *tries) worth() bool {
-	return t.failed.Load() < mostFailed || t.batches.Add(1)%batchesPerTry == 0
+	return t.failed.Load() < mostFailed || t.batches.Add(1)%triesApart == 0
 }
 
 // note tells how a value was packed that was worth a try.

@@ -45,13 +45,29 @@ func TestTries(t *testing.T) {
 	for !put(1, even) {
 		until++
 	}
-	if until != batchesPerTry {
-		t.Errorf("what packs is packed again at the %dth batch, not the %dth", until, batchesPerTry)
+	if until != triesApart {
+		t.Errorf("what packs is packed again at the %dth batch, not the %dth", until, triesApart)
 	}
 	for key := range byte(2 * mostFailed) {
 		if short := make([]byte, leastPacked-1); !put(key, short) {
 			t.Fatal("values that are too short for packing count as tries that failed")
 		}
+	}
+	// Within a batch: what packs, behind much that does not, is found.
+	var b engine.Batch
+	for key := range byte(100) {
+		if key < 50 {
+			b.Put([]byte{key}, noise)
+		} else {
+			b.Put([]byte{key}, even)
+		}
+	}
+	payload, packed, err := new(encoder).encode(&b, LZ4, new(tries))
+	if err != nil || !packed {
+		t.Fatalf("a batch is not packed: %v", err)
+	}
+	if most := 50*1020 + triesApart*1020 + 50*40; len(payload) > most {
+		t.Errorf("a batch of which half packs has %d bytes; at most %d were expected", len(payload), most)
 	}
 	if err := e.Close(); err != nil {
 		t.Error(err)

@@ -204,56 +204,103 @@ func successor(prefix []byte) []byte {
 // addBatch brings a batch of the log into the index; many says that it may change more than
 // one key, and readers are to see all of it at once. Under mu.
 func (e *Engine) addBatch(payload []byte, packed, many bool, at wal.Place, sequence uint64) error {
-	s := e.segmentAt(at)
 	next := 0
 	if packed {
 		next = 2
 	}
-	r := e.index.change(many)
-	var changes changing
-	var buf [shortKey + maxPrefix]byte
+	c := batchChange{e: e, s: e.segmentAt(at), at: at, r: e.index.change(many), alone: !many && e.cache.on()}
 	for next < len(payload) {
-		o, n, err := nextOperation(payload, next, packed)
+		n, err := c.read(payload, next, packed)
 		if err != nil {
 			return err
 		}
+		c.apply()
 		next = n
-		key := append(appendPrefix(buf[:0], o.family), o.key...)
+	}
+	e.cache.change(c.changes, func() { e.index.publish(c.r) })
+	e.appliedRecord(sequence, len(payload))
+	return nil
+}
+
+// batchChange brings the operations of a batch into the index, some at a time.
+type batchChange struct {
+	e  *Engine
+	s  *segment
+	at wal.Place
+	r  *root
+	// alone says that each operation comes into sight by itself, and the cache is on.
+	alone   bool
+	changes changing
+
+	n      int
+	ops    [together]operation
+	keys   [together][]byte // with the numbers of their families
+	leaves [together]*leaf
+}
+
+// read takes operations that begin at an offset, and returns where the next ones do.
+func (c *batchChange) read(payload []byte, next int, packed bool) (int, error) {
+	names := c.e.names[:0]
+	var ends [together]int
+	for c.n = 0; c.n < together && next < len(payload); c.n++ {
+		o, n, err := nextOperation(payload, next, packed)
+		if err != nil {
+			return 0, err
+		}
+		names = append(appendPrefix(names, o.family), o.key...)
+		c.ops[c.n], ends[c.n], next = o, len(names), n
+	}
+	c.e.names = names
+	from := 0
+	for i := range c.n {
+		c.keys[i] = names[from:ends[i]:ends[i]]
+		from = ends[i]
+	}
+	return next, nil
+}
+
+// apply brings what was read into the index.
+func (c *batchChange) apply() {
+	e := c.e
+	if c.n > 1 {
+		c.r.leavesOf(c.keys[:c.n], &c.leaves)
+	} else {
+		c.leaves[0] = nil
+	}
+	for i := range c.n {
+		o, key := &c.ops[i], c.keys[i]
 		var old location
 		var had bool
 		var hash uint64
 		var shard *cacheShard
-		if !many && e.cache.on() {
-			hash = hashOf(key) // of the only one, which comes into sight here
+		if c.alone {
+			hash = hashOf(key)
 			shard = e.cache.hold(hash)
 		}
 		switch o.kind {
 		case engine.OpPut:
-			l := o.location(s.id, at.Offset)
-			e.use(s, len(key), l)
-			r, old, had = e.index.put(r, key, l)
+			l := o.location(c.s.id, c.at.Offset)
+			e.use(c.s, len(key), l)
+			c.r, old, had = e.index.put(c.r, c.leaves[i], key, l)
 		case engine.OpDelete:
-			r, old, had = e.index.delete(r, key)
+			c.r, old, had = e.index.delete(c.r, key)
 		case engine.OpDeleteRange:
 			upper := append(appendPrefix(nil, o.family), o.value...)
-			r = e.index.deleteRange(r, key, upper, func(key []byte, l location) {
+			c.r = e.index.deleteRange(c.r, key, upper, func(key []byte, l location) {
 				e.drop(len(key), l)
-				e.changes(&changes, key)
+				e.changes(&c.changes, key)
 			})
 		}
 		if shard != nil {
-			e.index.publish(r)
+			e.index.publish(c.r)
 			shard.let(hash)
 		} else if had {
-			e.changes(&changes, key)
+			e.changes(&c.changes, key)
 		}
 		if had {
 			e.drop(len(key), old)
 		}
 	}
-	e.cache.change(changes, func() { e.index.publish(r) })
-	e.appliedRecord(sequence, len(payload))
-	return nil
 }
 
 // changes notes that the value of a key is replaced or removed.

@@ -199,7 +199,7 @@ func (e *Engine) addLoad(payload []byte, at wal.Place, sequence uint64) error {
 	for _, x := range l.entries {
 		var old location
 		var had bool
-		if r, old, had = e.index.put(r, x.key, x.at); had {
+		if r, old, had = e.index.put(r, nil, x.key, x.at); had {
 			e.drop(len(x.key), old)
 			e.changes(&changes, x.key)
 		}

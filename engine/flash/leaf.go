@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"sort"
 	"sync/atomic"
 	"unsafe"
 
@@ -235,7 +236,7 @@ type entry struct {
 // in memory of their own; with room for extra ones.
 func (l *leaf) entries(k, extra int) []entry {
 	if k > 0 {
-		l = l.folded(l.gen, k)
+		l = l.folded(0, k)
 	}
 	s := l.shape()
 	out := make([]entry, l.n, int(l.n)+extra)
@@ -259,17 +260,13 @@ func (l *leaf) without(gen uint64, i, j int) *leaf {
 	return buildLeaf(gen, append(es[:i], es[j:]...), nil, 0)
 }
 
-// leafSize is what a leaf of entries takes whose keys have a prefix in common.
-func leafSize(es []entry, prefix int) int {
-	total := 0
-	for _, e := range es {
-		total += locationBytes + len(e.key) - prefix
-	}
+// storedSize is the size of a leaf of n entries that take total bytes without their prefix.
+func storedSize(n, prefix, total int) int {
 	width := 2
 	if total > narrow {
 		width = 4
 	}
-	return storedHead + len(es)*(1+width) + prefix + total
+	return storedHead + n*(1+width) + prefix + total
 }
 
 // commonPrefix is what the keys of sorted entries, at least one, have in common with each
@@ -286,8 +283,11 @@ func commonPrefix(es, more []entry) int {
 // buildLeaf makes a leaf of sorted entries, at least one, with room bytes for a tail, into
 // which more can be put.
 func buildLeaf(gen uint64, es, more []entry, room int) *leaf {
-	prefix := commonPrefix(es, more)
-	l := newLeaf(leafSize(es, prefix), room)
+	prefix, total := commonPrefix(es, more), 0
+	for _, e := range es {
+		total += locationBytes + len(e.key) - prefix
+	}
+	l := newLeaf(storedSize(len(es), prefix, total), tailRoom(room, total, len(es)))
 	l.gen, l.n, l.prefix = gen, uint16(len(es)), uint16(prefix)
 	s := l.shape()
 	copy(s.b[s.entries-prefix:], es[0].key[:prefix])
@@ -299,6 +299,20 @@ func buildLeaf(gen uint64, es, more []entry, room int) *leaf {
 		at += locationBytes + copy(s.b[at+locationBytes:], e.key[prefix:])
 	}
 	return l
+}
+
+// middle returns where to split a leaf of several entries: in the middle of their bytes.
+func (l *leaf) middle() int {
+	s := l.shape()
+	half := s.entries + (len(s.b)-s.entries)/2
+	m := sort.Search(int(l.n), func(i int) bool { return s.start(i) >= half })
+	return min(max(m, 1), int(l.n)-1)
+}
+
+// endsWith reports whether the last entry is that of a key.
+func (l *leaf) endsWith(key []byte) bool {
+	s := l.shape()
+	return len(key) >= int(l.prefix) && bytes.Equal(l.suffix(&s, int(l.n)-1), key[l.prefix:])
 }
 
 // common returns the length of what two keys begin with alike.

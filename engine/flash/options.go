@@ -44,7 +44,8 @@ type Options struct {
 	// SegmentBytes is the size of a segment; 0 for 16 MiB.
 	SegmentBytes int64
 	// CheckpointBytes is how much is logged between two checkpoints of the index; 0 for
-	// 64 MiB, or three times the last checkpoint if that is more.
+	// 256 MiB, or three times the last checkpoint if that is more. What is logged behind it is
+	// replayed at opening.
 	CheckpointBytes int64
 	// Fill is the share of the segments below which cleaning begins that is still of
 	// use; 0 for 0.7; up to 0.95. The lower it is, the less is written again, and the

@@ -136,13 +136,26 @@ func (z *encoder) encode(b *engine.Batch, c Compression, tries *tries) (payload 
 		return b.Encoded(), false, nil
 	}
 	z.payload = append(z.payload[:0], recordOther, recordPacked)
+	vain := 0 // values of this batch in a row that did not pack, or were not tried
 	for op := range b.Ops() {
+		try := c
+		if vain >= mostFailed && vain%triesApart != 0 {
+			try = NoCompression
+		}
 		var how codec
-		if z.payload, z.value, how, err = appendOperation(z.payload, z.value, op, c); err != nil {
+		if z.payload, z.value, how, err = appendOperation(z.payload, z.value, op, try); err != nil {
 			return nil, false, err
 		}
-		if op.Kind == engine.OpPut && len(op.Value) >= leastPacked {
+		switch {
+		case op.Kind != engine.OpPut || len(op.Value) < leastPacked:
+		case how != codecNone:
+			vain = 0
 			tries.note(how)
+		default:
+			vain++
+			if try == c {
+				tries.note(how)
+			}
 		}
 	}
 	return z.payload, true, nil

@@ -47,7 +47,7 @@ func (r *root) inTail(l *leaf) int {
 // runOf returns a leaf with all in its run that is in sight.
 func (r *root) runOf(l *leaf) *leaf {
 	if k := r.inTail(l); k > 0 {
-		return l.folded(l.gen, k)
+		return l.folded(0, k)
 	}
 	return l
 }
@@ -55,6 +55,14 @@ func (r *root) runOf(l *leaf) *leaf {
 // tailBytes is the memory of the tail: entries, one behind the other.
 func (l *leaf) tailBytes() []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(l), inMemory+int(l.size))), l.room)
+}
+
+// tailEnd is where the next entry goes. For who writes.
+func (l *leaf) tailEnd() int {
+	if n := tailState(l.tail.Load()).n(); n > 0 {
+		return int(l.ends[n-1])
+	}
+	return 0
 }
 
 // tailEntry returns entry i of the tail.
@@ -91,10 +99,7 @@ func (l *leaf) add(batch uint64, key []byte, fingerprint byte, at location) bool
 	if n == mostTail || len(key) < p {
 		return false
 	}
-	from := 0
-	if n > 0 {
-		from = int(l.ends[n-1])
-	}
+	from := l.tailEnd()
 	to := from + locationBytes + len(key) - p
 	if to > int(l.room) {
 		return false
@@ -194,49 +199,20 @@ func (l *leaf) fold(gen uint64, s *shape, a *additions, most, room int) *leaf {
 			total += locationBytes + len(x.rest)
 		}
 	}
-	width := 2
-	if total > narrow {
-		width = 4
-	}
-	size := storedHead + n*(1+width) + int(l.prefix) + total
+	size := storedSize(n, int(l.prefix), total)
 	if n > 1 && size > most {
 		return nil
 	}
-	if room == noTail {
-		room = 0
-	} else {
-		room = max(room, tailRoom(total, n))
-	}
-	out := newLeaf(size, room)
+	out := newLeaf(size, tailRoom(room, total, n))
 	out.gen, out.n, out.prefix = gen, uint16(n), l.prefix
 	o := out.shape()
 	copy(o.b[o.entries-int(l.prefix):], l.prefixBytes(s))
-	from, to, at := 0, 0, o.entries // entries of the run before from are copied, as the first to
-	run := func(until int) {
-		if from == until {
-			return
-		}
-		copy(o.b[leafHead+to:], s.b[leafHead+from:leafHead+until])
-		start, end := s.start(from), l.end(s, until-1)
-		if s.width == 2 && o.width == 2 {
-			moved := uint16(at - o.entries - (start - s.entries))
-			src, dst := s.b[s.offsets+2*from:s.offsets+2*until], o.b[o.offsets+2*to:]
-			for i := 0; i < len(src); i += 2 {
-				binary.LittleEndian.PutUint16(dst[i:], binary.LittleEndian.Uint16(src[i:])+moved)
-			}
-		} else {
-			for i := from; i < until; i++ {
-				o.setStart(to+i-from, at+s.start(i)-start)
-			}
-		}
-		copy(o.b[at:], s.b[start:end])
-		at += end - start
-		to += until - from
-		from = until
-	}
+	from, to, at := 0, 0, o.entries // entries of the run from which on they are not copied yet, and where they go
 	for i := range a.list[:a.n] {
 		x := &a.list[i]
-		run(x.place)
+		at = l.copyRun(s, from, x.place, &o, to, at)
+		to += x.place - from
+		from = x.place
 		o.b[leafHead+to] = x.mark
 		o.setStart(to, at)
 		x.at.encode(o.b[at:])
@@ -246,9 +222,68 @@ func (l *leaf) fold(gen uint64, s *shape, a *additions, most, room int) *leaf {
 			from++
 		}
 	}
-	run(int(l.n))
+	l.copyRun(s, from, int(l.n), &o, to, at)
 	return out
 }
 
-// tailRoom is how much room a tail should have in a leaf of n entries that take total bytes.
-func tailRoom(total, n int) int { return min(mostTail*(total/n), leafBytes/3) }
+// copyRun copies entries i to j into another leaf of the same prefix, of which they are those
+// from to on, and lie at at; and returns where they end there.
+func (l *leaf) copyRun(s *shape, i, j int, o *shape, to, at int) int {
+	if i == j {
+		return at
+	}
+	copy(o.b[leafHead+to:], s.b[leafHead+i:leafHead+j])
+	start, end := s.start(i), l.end(s, j-1)
+	if s.width == 2 && o.width == 2 {
+		moved := uint16(at - o.entries - (start - s.entries))
+		src, dst := s.b[s.offsets+2*i:s.offsets+2*j], o.b[o.offsets+2*to:]
+		for k := 0; k < len(src); k += 2 {
+			binary.LittleEndian.PutUint16(dst[k:], binary.LittleEndian.Uint16(src[k:])+moved)
+		}
+	} else {
+		for k := i; k < j; k++ {
+			o.setStart(to+k-i, at+s.start(k)-start)
+		}
+	}
+	return at + copy(o.b[at:], s.b[start:end])
+}
+
+// part returns a leaf of entries i to j, at least one, with room for a tail, into which more
+// can be put.
+func (l *leaf) part(gen uint64, i, j int, more []entry, room int) *leaf {
+	s := l.shape()
+	first := l.suffix(&s, i)
+	longer := min(common(first, l.suffix(&s, j-1)), 1<<16-1-int(l.prefix)) // prefix than that of l
+	for _, e := range more {
+		longer = min(longer, common(first, e.key[l.prefix:]))
+	}
+	n, prefix := j-i, int(l.prefix)+longer
+	total := l.end(&s, j-1) - s.start(i) - n*longer
+	out := newLeaf(storedSize(n, prefix, total), tailRoom(room, total, n))
+	out.gen, out.n, out.prefix = gen, uint16(n), uint16(prefix)
+	o := out.shape()
+	copy(o.b[o.entries-prefix:], l.prefixBytes(&s))
+	copy(o.b[o.entries-longer:], first[:longer])
+	if longer == 0 {
+		l.copyRun(&s, i, j, &o, 0, o.entries)
+		return out
+	}
+	copy(o.b[leafHead:], s.b[leafHead+i:leafHead+j])
+	at := o.entries
+	for k := i; k < j; k++ {
+		o.setStart(k-i, at)
+		e := s.b[s.start(k):l.end(&s, k)]
+		copy(o.b[at:], e[:locationBytes])
+		at += locationBytes + copy(o.b[at+locationBytes:], e[locationBytes+longer:])
+	}
+	return out
+}
+
+// tailRoom is how much room the tail of a leaf gets, of n entries that take total bytes, if it
+// needs at least room.
+func tailRoom(room, total, n int) int {
+	if room == noTail {
+		return 0
+	}
+	return max(room, min(mostTail*(total/n), leafBytes/3))
+}

@@ -3,9 +3,12 @@ package flash
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"slices"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/orbit-persistence/orbit/engine/internal/prefetch"
 )
 
 // tree is the index: a B+tree in memory. One goroutine at a time writes; any number read,
@@ -119,15 +122,10 @@ func (o *order) child(key []byte) int {
 
 // get returns the location of a key.
 func (r *root) get(key []byte) (location, bool) {
-	p := r.top
-	if p == nil {
+	l := r.leafOf(key)
+	if l == nil {
 		return location{}, false
 	}
-	for range r.height {
-		n := (*inner)(p)
-		p = loadPointer(&n.kids[n.order.child(key)])
-	}
-	l := (*leaf)(p)
 	return l.find(key, fingerprintOf(key), r.inTail(l))
 }
 
@@ -178,23 +176,62 @@ type changed struct {
 	sep   []byte
 }
 
+// leafOf returns the leaf that a key belongs into; nil if there is none.
+func (r *root) leafOf(key []byte) *leaf {
+	p := r.top
+	for range r.height {
+		n := (*inner)(p)
+		p = loadPointer(&n.kids[n.order.child(key)])
+	}
+	return (*leaf)(p)
+}
+
+// together is for how many keys leavesOf looks at once.
+const together = 16
+
+// leavesOf looks for the leaves that keys belong into, and asks the processor for them, so
+// that it waits for all of them at once. A put takes what it finds where it holds.
+func (r *root) leavesOf(keys [][]byte, leaves *[together]*leaf) {
+	for i, key := range keys {
+		l := r.leafOf(key)
+		leaves[i] = l
+		prefetch.Lines(unsafe.Pointer(l), 4) // the header, fingerprints and the prefix
+	}
+	for i := range keys {
+		if l := leaves[i]; l != nil {
+			prefetch.Lines(unsafe.Pointer(unsafe.SliceData(l.tailBytes()[l.tailEnd():])), 1)
+		}
+	}
+}
+
 // put sets a key, and returns what it had. The root that is in sight may be another one
-// afterwards: it is returned.
-func (t *tree) put(r *root, key []byte, at location) (now *root, old location, had bool) {
-	if r.top == nil {
+// afterwards: it is returned. l is what leavesOf has found for the key, or nil.
+func (t *tree) put(r *root, l *leaf, key []byte, at location) (now *root, old location, had bool) {
+	mark := fingerprintOf(key)
+	if l == nil || l.gen != t.gen { // it is of an earlier generation, or another one has its place
+		l = r.leafOf(key)
+	}
+	if l == nil {
 		if t.hidden {
 			r = t.apart(r)
 		}
 		return t.grown(r, unsafe.Pointer(buildLeaf(t.gen, []entry{{key, at}}, nil, 0)), 0, 1), old, false
 	}
-	c, old, had := t.putBelow(r, r.top, r.height, key, at)
-	if c.node == nil {
-		r = t.apart(r)
-		c, old, had = t.putBelow(r, r.top, r.height, key, at)
-	}
+	old, had = l.find(key, mark, tailState(l.tail.Load()).n())
 	added := int64(1)
 	if had {
 		added = 0
+	}
+	if l.gen == t.gen && l.add(t.number, key, mark, at) {
+		if !had {
+			r.count.Add(1)
+		}
+		return r, old, had
+	}
+	c := t.putBelow(r, r.top, r.height, key, mark, at)
+	if c.node == nil {
+		r = t.apart(r)
+		c = t.putBelow(r, r.top, r.height, key, mark, at)
 	}
 	switch {
 	case c.right != nil:
@@ -222,24 +259,25 @@ func (t *tree) grown(r *root, top unsafe.Pointer, height int, added int64) *root
 	return n
 }
 
-func (t *tree) putBelow(r *root, p unsafe.Pointer, level int, key []byte, at location) (c changed, old location, had bool) {
+// putBelow puts a key for which the tail of its leaf has no room.
+func (t *tree) putBelow(r *root, p unsafe.Pointer, level int, key []byte, mark byte, at location) changed {
 	if level == 0 {
-		return t.putLeaf(r, (*leaf)(p), key, at)
+		return t.putLeaf(r, (*leaf)(p), key, mark, at)
 	}
 	n := (*inner)(p)
 	i := n.order.child(key)
-	c, old, had = t.putBelow(r, n.kids[i], level-1, key, at)
+	c := t.putBelow(r, n.kids[i], level-1, key, mark, at)
 	if c.node == nil {
-		return c, old, had
+		return c
 	}
 	if c.right == nil {
-		return changed{node: t.withChild(n, i, c.node)}, old, had
+		return changed{node: t.withChild(n, i, c.node)}
 	}
 	kids := make([]unsafe.Pointer, 0, len(n.kids)+1)
 	kids = append(append(append(kids, n.kids[:i]...), c.node, c.right), n.kids[i+1:]...)
 	seps := slices.Insert(slices.Clone(n.order.seps), i, c.sep)
 	if len(kids) <= fanout {
-		return changed{node: unsafe.Pointer(&inner{t.gen, newOrder(seps), kids})}, old, had
+		return changed{node: unsafe.Pointer(&inner{t.gen, newOrder(seps), kids})}
 	}
 	m := len(kids) / 2
 	if i+2 == len(kids) {
@@ -247,7 +285,7 @@ func (t *tree) putBelow(r *root, p unsafe.Pointer, level int, key []byte, at loc
 	}
 	left := &inner{t.gen, newOrder(slices.Clone(seps[:m-1])), slices.Clone(kids[:m])}
 	right := &inner{t.gen, newOrder(slices.Clone(seps[m:])), slices.Clone(kids[m:])}
-	return changed{unsafe.Pointer(left), unsafe.Pointer(right), seps[m-1]}, old, had
+	return changed{unsafe.Pointer(left), unsafe.Pointer(right), seps[m-1]}
 }
 
 // withChild returns the node with another child in the place of one.
@@ -262,28 +300,25 @@ func (t *tree) withChild(n *inner, i int, kid unsafe.Pointer) unsafe.Pointer {
 	return unsafe.Pointer(n)
 }
 
-func (t *tree) putLeaf(r *root, l *leaf, key []byte, at location) (c changed, old location, had bool) {
-	mark := fingerprintOf(key)
-	n := tailState(l.tail.Load()).n()
-	old, had = l.find(key, mark, n)
-	if l.gen == t.gen && l.add(t.number, key, mark, at) {
-		return changed{node: unsafe.Pointer(l)}, old, had
-	}
+// putLeaf puts a key into a copy of a leaf, or into two.
+func (t *tree) putLeaf(r *root, l *leaf, key []byte, mark byte, at location) changed {
 	// What is in sight, or in a root of its own, goes into the run; the rest into the tail.
 	var pending []entry
+	n := tailState(l.tail.Load()).n()
 	k, room := n, 0
 	if t.hidden {
 		k = r.inTail(l)
 		if n-k > mostPending || len(key) > longInTail {
-			return changed{}, old, had
+			return changed{}
 		}
 		pending = append(l.tailEntries(k, n, 1), entry{key, at})
 		for _, e := range pending {
 			room += locationBytes + len(e.key)
 		}
 	}
-	s := l.shape()
-	if bytes.HasPrefix(key, l.prefixBytes(&s)) {
+	t.replaced(l)
+	var all *leaf
+	if s := l.shape(); bytes.HasPrefix(key, l.prefixBytes(&s)) {
 		var a additions
 		a.insertTail(l, &s, k)
 		if !t.hidden {
@@ -291,32 +326,28 @@ func (t *tree) putLeaf(r *root, l *leaf, key []byte, at location) (c changed, ol
 		}
 		if out := l.fold(t.gen, &s, &a, leafBytes, room); out != nil {
 			t.addPending(out, pending)
-			return changed{node: unsafe.Pointer(out)}, old, had
+			return changed{node: unsafe.Pointer(out)}
+		}
+		all = l.fold(t.gen, &s, &a, math.MaxInt, noTail)
+	} else {
+		es := l.entries(k, 1)
+		if !t.hidden {
+			i, _ := slices.BinarySearchFunc(es, key, func(e entry, key []byte) int { return bytes.Compare(e.key, key) })
+			es = slices.Insert(es, i, entry{key, at}) // no key without the prefix is in the leaf
+		}
+		all = buildLeaf(t.gen, es, pending, room)
+		if all.n < 2 || all.size <= leafBytes {
+			t.addPending(all, pending)
+			return changed{node: unsafe.Pointer(all)}
 		}
 	}
-	es := l.entries(k, 1)
-	i := -1
-	if !t.hidden {
-		var found bool
-		i, found = slices.BinarySearchFunc(es, key, func(e entry, key []byte) int { return bytes.Compare(e.key, key) })
-		if found {
-			es[i].at = at
-		} else {
-			es = slices.Insert(es, i, entry{key, at})
-		}
+	m, left := all.middle(), room
+	if !t.hidden && all.endsWith(key) {
+		// Where keys ascend nothing is put into what is left behind.
+		m, left = int(all.n)-1, noTail
 	}
-	total := 0
-	for _, e := range es {
-		total += locationBytes + len(e.key)
-	}
-	tail := max(room, tailRoom(total, len(es)))
-	if len(es) < 2 || leafSize(es, commonPrefix(es, pending)) <= leafBytes {
-		out := buildLeaf(t.gen, es, pending, tail)
-		t.addPending(out, pending)
-		return changed{node: unsafe.Pointer(out)}, old, had
-	}
-	m := splitOf(es, i)
-	sep := separator(es[m-1].key, es[m].key)
+	s := all.shape()
+	sep := separator(all.appendKey(nil, &s, m-1), all.appendKey(nil, &s, m))
 	var before, behind []entry
 	for _, e := range pending {
 		if bytes.Compare(e.key, sep) < 0 {
@@ -325,14 +356,18 @@ func (t *tree) putLeaf(r *root, l *leaf, key []byte, at location) (c changed, ol
 			behind = append(behind, e)
 		}
 	}
-	rest := tail
-	if i == len(es)-1 {
-		rest = 0 // where keys ascend nothing is put into what is left behind
+	a, b := all.part(t.gen, 0, m, before, left), all.part(t.gen, m, int(all.n), behind, room)
+	t.addPending(a, before)
+	t.addPending(b, behind)
+	return changed{unsafe.Pointer(a), unsafe.Pointer(b), sep}
+}
+
+// replaced notes that another leaf has the place of one, so that nothing is put into it that
+// leavesOf has found.
+func (t *tree) replaced(l *leaf) {
+	if l.gen == t.gen {
+		l.gen = 0
 	}
-	left, right := buildLeaf(t.gen, es[:m], before, rest), buildLeaf(t.gen, es[m:], behind, tail)
-	t.addPending(left, before)
-	t.addPending(right, behind)
-	return changed{unsafe.Pointer(left), unsafe.Pointer(right), sep}, old, had
 }
 
 // addPending puts what is not in sight yet into the tail of a leaf that was made with room
@@ -343,25 +378,6 @@ func (t *tree) addPending(l *leaf, pending []entry) {
 			panic("flash: a leaf has no room for what it was made for")
 		}
 	}
-}
-
-// splitOf returns where to split entries, of which the ith was added: in the middle of
-// their bytes, or behind the old ones where keys ascend.
-func splitOf(es []entry, i int) int {
-	if i == len(es)-1 {
-		return i
-	}
-	total := 0
-	for _, e := range es {
-		total += len(e.key) + locationBytes
-	}
-	half := 0
-	for m, e := range es {
-		if half += len(e.key) + locationBytes; half >= total/2 {
-			return min(max(m, 1), len(es)-1)
-		}
-	}
-	return len(es) / 2
 }
 
 // separator returns a short key that is above a and not above b.
@@ -403,6 +419,7 @@ func (t *tree) deleteBelow(p unsafe.Pointer, level int, key []byte) unsafe.Point
 		if !found {
 			return p
 		}
+		t.replaced((*leaf)(p))
 		return unsafe.Pointer(l.without(t.gen, i, i+1))
 	}
 	n := (*inner)(p)
@@ -420,7 +437,7 @@ func (t *tree) deleteBelow(p unsafe.Pointer, level int, key []byte) unsafe.Point
 // flat returns a leaf with all its entries in the run.
 func flat(l *leaf) *leaf {
 	if n := tailState(l.tail.Load()).n(); n > 0 {
-		return l.folded(l.gen, n)
+		return l.folded(0, n)
 	}
 	return l
 }
@@ -437,6 +454,7 @@ func (t *tree) merged(n *inner, i int, l *leaf) unsafe.Pointer {
 			if other.size+l.size > leafBytes*3/4 {
 				continue
 			}
+			t.replaced((*leaf)(n.kids[j]))
 			a, b := l, other
 			if j < i {
 				a, b = other, l
@@ -498,6 +516,7 @@ func (t *tree) cut(p unsafe.Pointer, level int, lower, upper []byte, gone func([
 		if i >= j {
 			return p
 		}
+		t.replaced((*leaf)(p))
 		s := l.shape()
 		var key []byte
 		for k := i; k < j; k++ {

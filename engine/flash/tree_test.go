@@ -80,8 +80,17 @@ func (m *model) batch(t *testing.T, r *rand.Rand, key func(*rand.Rand) []byte) {
 			}
 		}
 	}
+	var ahead [][]byte
+	var leaves [together]*leaf
 	for i := range 1 + r.IntN(30) {
-		k := key(r)
+		if i%together == 0 {
+			ahead = ahead[:0]
+			for range together {
+				ahead = append(ahead, key(r))
+			}
+			now.leavesOf(ahead, &leaves)
+		}
+		k := ahead[i%together]
 		keys = append(keys, k)
 		was, there := m.want[string(k)]
 		if there && !slices.ContainsFunc(keys[:i], func(o []byte) bool { return bytes.Equal(o, k) }) {
@@ -94,7 +103,7 @@ func (m *model) batch(t *testing.T, r *rand.Rand, key func(*rand.Rand) []byte) {
 			delete(m.want, string(k))
 		} else {
 			at := location{uint32(i), r.Uint32(), r.Uint32(), r.Uint32()}
-			now, old, had = m.t.put(now, k, at)
+			now, old, had = m.t.put(now, leaves[i%together], k, at)
 			m.want[string(k)] = at
 		}
 		if had != there || had && old != was {
@@ -147,7 +156,7 @@ func TestBatchesComeIntoSightAtOnce(t *testing.T) {
 		for range 1 + r.IntN(3) {
 			i := r.IntN(pairs)
 			for _, side := range []byte{'a', 'b'} {
-				root, _, _ = tr.put(root, name(side, i), location{offset: uint32(v)})
+				root, _, _ = tr.put(root, nil, name(side, i), location{offset: uint32(v)})
 			}
 		}
 		tr.publish(root)
@@ -200,7 +209,7 @@ func TestTreeAgainstMap(t *testing.T) {
 					m.batch(t, r, key)
 				case op < 600:
 					at := location{uint32(i), r.Uint32(), r.Uint32(), r.Uint32()}
-					root, old, had := m.t.put(m.t.change(op < 100), k, at)
+					root, old, had := m.t.put(m.t.change(op < 100), nil, k, at)
 					m.t.publish(root)
 					if was, is := m.want[string(k)]; had != is || had && old != was {
 						t.Fatalf("put %q over %v, %v; it was %v, %v", k, old, had, was, is)
@@ -270,6 +279,7 @@ func BenchmarkIndexPut(b *testing.B) {
 		binary.BigEndian.PutUint64(k[9:], uint64(i))
 		return k
 	}
+	keys := make([][]byte, 0, together)
 	for _, each := range []int{1, 100} {
 		b.Run(fmt.Sprintf("each=%d", each), func(b *testing.B) {
 			for b.Loop() {
@@ -279,10 +289,20 @@ func BenchmarkIndexPut(b *testing.B) {
 				runtime.ReadMemStats(&before)
 				tr := newTree()
 				b.StartTimer()
+				var leaves [together]*leaf
 				for i := 0; i < records; i += each {
 					r := tr.change(each > 1)
-					for k := range each {
-						r, _, _ = tr.put(r, key(i+k), location{offset: uint32(i), size: 430})
+					for from := 0; from < each; from += together {
+						keys = keys[:0]
+						for k := from; k < min(from+together, each); k++ {
+							keys = append(keys, key(i+k))
+						}
+						if each > 1 {
+							r.leavesOf(keys, &leaves)
+						}
+						for k := range keys {
+							r, _, _ = tr.put(r, leaves[k], keys[k], location{offset: uint32(i), size: 430})
+						}
 					}
 					tr.publish(r)
 				}

@@ -85,6 +85,12 @@ var flashMutants = []Mutant{
 		New:    "	if (MUTANT || l.gen == t.gen) && l.add(",
 	},
 	{
+		Name: "flash/put-into-a-replaced-leaf", Class: Isolation, File: flashTree, Modes: []string{Tests},
+		Breaks: "a put goes into a leaf that another one has taken the place of since it was looked for",
+		Old:    "	if l.gen == t.gen {\n		l.gen = 0\n",
+		New:    "	if l.gen == t.gen && !MUTANT {\n		l.gen = 0\n",
+	},
+	{
 		Name: "flash/oldest-in-tail-wins", Class: Isolation, File: flashTail, Modes: []string{Tests},
 		Breaks: "of two puts of a key in one tail the older one counts",
 		Old:    "		top := 63 - bits.LeadingZeros64(m)\n",
@@ -246,8 +252,8 @@ var flashMutants = []Mutant{
 	{
 		Name: "flash/range-still-cached", Class: Isolation, File: flashCommit, Modes: []string{Tests},
 		Breaks: "a value that a range was deleted over is still taken from the cache",
-		Old:    "				e.changes(&changes, key)\n			})\n",
-		New:    "				if !MUTANT { e.changes(&changes, key) }\n			})\n",
+		Old:    "				e.changes(&c.changes, key)\n			})\n",
+		New:    "				if !MUTANT { e.changes(&c.changes, key) }\n			})\n",
 	},
 	{
 		Name: "flash/load-behind-the-cache", Class: Isolation, File: "engine/flash/ingest.go", Modes: []string{Tests},

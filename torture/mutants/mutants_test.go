@@ -3,6 +3,7 @@ package mutants
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -85,11 +86,11 @@ func TestNormalBuildHoldsNoMutant(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	binary, err := os.ReadFile(program)
+	built, err := os.ReadFile(program)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Contains(binary, []byte("defects seeded into the code")) {
+	if !bytes.Contains(built, []byte("defects seeded into the code")) {
 		t.Fatal("the mode of the mutants is not in orbit-cli: this looks for nothing")
 	}
 	traces := []string{"mutantOn", "mutantPick", "mutantSite", "ORBIT_MUTANT", "ORBIT_SITES", "torture/mutants."}
@@ -105,11 +106,42 @@ func TestNormalBuildHoldsNoMutant(t *testing.T) {
 	if len(traces) < 100 {
 		t.Fatalf("only %d traces are looked for", len(traces))
 	}
+	for _, trace := range tracesIn(t, built, traces) {
+		t.Errorf("orbit-cli holds %q", trace)
+	}
+	if here := tracesIn(t, []byte("...mutantOn..ORBIT_SITES"), []string{"ORBIT_SITES", "mutantPick", "mutantOn"}); len(here) != 2 {
+		t.Errorf("of two traces it finds %q", here)
+	}
+}
+
+// tracesIn returns the texts that are somewhere in data, which it goes through once, by what
+// they begin with.
+func tracesIn(t *testing.T, data []byte, traces []string) (in []string) {
+	const head = 8
+	heads := map[uint64][]string{}
+	var few [1 << 16]bool // low bits of a head, to be quick where there is none
 	for _, trace := range traces {
-		if bytes.Contains(binary, []byte(trace)) {
-			t.Errorf("orbit-cli holds %q", trace)
+		if len(trace) < head {
+			t.Fatalf("%q is too short to be looked for", trace)
+		}
+		h := binary.LittleEndian.Uint64([]byte(trace))
+		heads[h] = append(heads[h], trace)
+		few[uint16(h^h>>16^h>>32)] = true
+	}
+	found := map[string]bool{}
+	for i := 0; i+head <= len(data); i++ {
+		h := binary.LittleEndian.Uint64(data[i:])
+		if !few[uint16(h^h>>16^h>>32)] {
+			continue
+		}
+		for _, trace := range heads[h] {
+			if !found[trace] && bytes.HasPrefix(data[i:], []byte(trace)) {
+				found[trace] = true
+				in = append(in, trace)
+			}
 		}
 	}
+	return in
 }
 
 // TestEndToEnd builds the program and judges the mutants that watch over the

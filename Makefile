@@ -6,6 +6,9 @@ SHELL := /bin/bash
 
 export ORBIT_CACHE ?= $(HOME)/.cache/orbit
 
+# So that what is compiled in one clone is not compiled again in another.
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+
 # The engines over C libraries are built where those libraries are.
 empty :=
 space := $(empty) $(empty)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,8 +21,7 @@ import (
 // deps/servers/NAME.sh. If that fails the test is skipped.
 func Program(t testing.TB, name string) string {
 	t.Helper()
-	_, file, _, _ := runtime.Caller(0)
-	script := filepath.Join(filepath.Dir(file), "../../deps/servers", name+".sh")
+	script := filepath.Join(scripts(t), name+".sh")
 	var said bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", script)
 	cmd.Stderr = &said
@@ -33,6 +31,25 @@ func Program(t testing.TB, name string) string {
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	return lines[len(lines)-1]
+}
+
+// scripts is where the scripts are, somewhere above the package that is tested: a program
+// that is built with -trimpath does not know where its source was.
+func scripts(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		in := filepath.Join(at, "deps/servers")
+		if _, err := os.Stat(in); err == nil {
+			return in
+		}
+		if at == filepath.Dir(at) {
+			t.Fatalf("there is no deps/servers above %s", dir)
+		}
+	}
 }
 
 // Ports of servers are drawn from here: below those that the kernel gives to whoever dials,

@@ -472,9 +472,9 @@ func decodeIndex(data []byte, inline bool) (h header, s summary, t *tree, err er
 	all := slices.Concat(leaves...)
 	var count uint64
 	var before []byte
-	for _, l := range all {
+	for i, l := range all {
 		sh := l.shape()
-		if first := l.appendKey(nil, &sh, 0); before != nil && bytes.Compare(before, first) >= 0 {
+		if first := l.appendKey(nil, &sh, 0); i > 0 && bytes.Compare(before, first) >= 0 {
 			return h, s, nil, fmt.Errorf("%w: its leaves are not in order", engine.ErrCorrupt)
 		}
 		before = l.appendKey(before[:0], &sh, int(l.n)-1)

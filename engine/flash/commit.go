@@ -105,7 +105,7 @@ func (e *Engine) commit(ctx context.Context, b *engine.Batch, payload []byte, pa
 		return 0, err
 	}
 	if err := e.addBatch(payload, packed, manyChanges(b), at, sequence); err != nil {
-		return 0, err // cannot be: it was encoded just now
+		return 0, e.fail(err) // cannot be: it was encoded just now; a part of it is in the index
 	}
 	e.visible.Store(sequence)
 	b.SetSequence(sequence)

@@ -10,7 +10,7 @@
 // The index is a B+tree whose leaves are pieces of memory without pointers: a sorted run,
 // which does not change, and room behind it for what was put since, which goes into the run
 // when the leaf is copied. So a put writes a few bytes into a leaf, and copies it once in
-// seven times; readers take no lock, and what nobody reads any more is the garbage
+// eight times; readers take no lock, and what nobody reads any more is the garbage
 // collector's. What a batch puts there has its number, and comes into sight when that is
 // said to be; where a batch deletes, or puts much into one leaf, it makes new nodes beside
 // those in sight, and comes into sight with a new root. A snapshot or iterator is a root,

@@ -41,19 +41,39 @@ func FuzzIndex(f *testing.F) {
 		buildLeaf(1, []entry{{[]byte("\x00key"), location{1, 2, 3, 4}}}, nil, 0).bytes()[leafImage:])
 	f.Fuzz(func(t *testing.T, first, leaves []byte) {
 		h := header{store: 1, sequence: 2, commit: 2, entries: 1, paths: 1}
-		data := h.encode()
-		for i, p := range [][]byte{first, leaves, nil} {
-			data = binary.LittleEndian.AppendUint32(data, uint32(len(p)))
-			data = binary.LittleEndian.AppendUint32(data, h.seal(p, i))
-			data = append(data, p...)
-			if i == 1 && len(p) == 0 {
-				break
-			}
-		}
-		if _, _, _, err := decodeIndex(data, true); err != nil && !errors.Is(err, engine.ErrCorrupt) {
+		if _, _, _, err := decodeIndex(sealed(h, first, leaves), true); err != nil && !errors.Is(err, engine.ErrCorrupt) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// sealed returns a checkpoint of two parts and an end, with the right checksums.
+func sealed(h header, first, leaves []byte) []byte {
+	data := h.encode()
+	for i, p := range [][]byte{first, leaves, nil} {
+		data = binary.LittleEndian.AppendUint32(data, uint32(len(p)))
+		data = binary.LittleEndian.AppendUint32(data, h.seal(p, i))
+		data = append(data, p...)
+		if i == 1 && len(p) == 0 {
+			break
+		}
+	}
+	return data
+}
+
+// TestLeavesOutOfOrder: leaves of which one does not begin behind the other are ErrCorrupt,
+// those of the empty key too.
+func TestLeavesOutOfOrder(t *testing.T) {
+	first := (&summary{nextFamily: 1}).encode()
+	for _, keys := range [][2]string{{"", ""}, {"a", ""}, {"a", "a"}, {"b", "a"}} {
+		var leaves []byte
+		for _, key := range keys {
+			leaves = append(leaves, buildLeaf(1, []entry{{[]byte(key), location{1, 2, 3, 4}}}, nil, 0).bytes()[leafImage:]...)
+		}
+		if _, _, _, err := decodeIndex(sealed(header{store: 1, sequence: 2, commit: 2, entries: 2, paths: 1}, first, leaves), true); !errors.Is(err, engine.ErrCorrupt) {
+			t.Errorf("leaves of %q: %v", keys, err)
+		}
+	}
 }
 
 // FuzzRecord: no payload panics when it is replayed, and what is refused is ErrCorrupt.

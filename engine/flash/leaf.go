@@ -309,12 +309,6 @@ func (l *leaf) middle() int {
 	return min(max(m, 1), int(l.n)-1)
 }
 
-// endsWith reports whether the last entry is that of a key.
-func (l *leaf) endsWith(key []byte) bool {
-	s := l.shape()
-	return len(key) >= int(l.prefix) && bytes.Equal(l.suffix(&s, int(l.n)-1), key[l.prefix:])
-}
-
 // common returns the length of what two keys begin with alike.
 func common(a, b []byte) int {
 	n := min(len(a), len(b))

@@ -10,21 +10,18 @@ import (
 
 const (
 	// mostTail is how many entries a tail may have: their fingerprints are compared at once,
-	// and every put that finds it full copies the leaf. There is one mark more than that.
+	// and every put that finds it full copies the leaf. There is one mark more.
 	mostTail = 7
-	// mostPending is how many entries of one batch a tail may have, that is not in sight yet,
-	// when the leaf is copied: with more, little would be left of its tail.
-	mostPending = 3
-	// longInTail is the length from which on keys of a batch that is not in sight yet are not
-	// put into a tail.
-	longInTail = leafBytes / 4
+	// mostPending is how many entries of a batch that is not in sight yet the tail of a leaf
+	// may have when it has just been copied: with more, little would be left of it.
+	mostPending = 4
 )
 
 // tailState is how many entries the tail of a leaf has, in the low byte; how many of them are
 // of batches before the last one that put into it, in the next; and the number of that one.
 //
-// It is stored behind an entry, and read before one: so what it counts does not change. All of
-// a batch comes into sight at once, by the number that a root shows, see root.published.
+// It is stored after an entry was, and loaded before one is: so what it counts does not change.
+// All of a batch comes into sight at once, by the number that a root shows, see root.published.
 type tailState uint64
 
 func newTailState(batch uint64, settled, n int) tailState {
@@ -35,18 +32,18 @@ func (s tailState) batch() uint64 { return uint64(s) >> 16 }
 func (s tailState) settled() int  { return int(s >> 8 & 0xff) }
 func (s tailState) n() int        { return int(s & 0xff) }
 
-// inTail returns how many entries of the tail of a leaf are in sight.
-func (r *root) inTail(l *leaf) int {
+// inSight returns how many entries of the tail are in sight where batches up to published are.
+func (l *leaf) inSight(published uint64) int {
 	s := tailState(l.tail.Load())
-	if s.n() == 0 || s.batch() <= r.published.Load() {
+	if s.batch() <= published {
 		return s.n()
 	}
 	return s.settled()
 }
 
-// runOf returns a leaf with all in its run that is in sight.
+// runOf returns a leaf of a state that is fixed with all in its run that is in sight.
 func (r *root) runOf(l *leaf) *leaf {
-	if k := r.inTail(l); k > 0 {
+	if k := l.inSight(r.published.Load()); k > 0 {
 		return l.folded(0, k)
 	}
 	return l

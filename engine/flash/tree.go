@@ -16,9 +16,9 @@ import (
 //
 // Every node has the generation of the tree in which it was made. A fixed state is the
 // root, and a new generation: nodes of earlier ones are copied before they are changed.
-// In its own generation a node changes in two ways only: a leaf gets another entry in its
-// tail, and an inner node another child in the place of one, in one store. So what a reader
-// sees is the state before or after.
+// In its own generation a node changes for readers in two ways only: a leaf gets another entry
+// in its tail, and an inner node another child in the place of one, in one store. So what a
+// reader sees is the state before or after.
 //
 // Changes have numbers, and entries of a tail the number of theirs: what a change of more
 // than one key puts is in the tails before it is in sight, and comes into sight with the
@@ -120,13 +120,17 @@ func (o *order) child(key []byte) int {
 	return lo
 }
 
-// get returns the location of a key.
-func (r *root) get(key []byte) (location, bool) {
+// get returns the location of a key. What is published counts before the leaf is looked for,
+// so that of a batch that counts the leaf has everything: the second put of a key too.
+func (r *root) get(key []byte) (location, bool) { return r.getAt(key, r.published.Load()) }
+
+// getAt is get, of changes up to published.
+func (r *root) getAt(key []byte, published uint64) (location, bool) {
 	l := r.leafOf(key)
 	if l == nil {
 		return location{}, false
 	}
-	return l.find(key, fingerprintOf(key), r.inTail(l))
+	return l.find(key, fingerprintOf(key), l.inSight(published))
 }
 
 // fix returns the root as a state that no later change touches.
@@ -198,7 +202,7 @@ func (r *root) leavesOf(keys [][]byte, leaves *[together]*leaf) {
 		prefetch.Lines(unsafe.Pointer(l), 4) // the header, fingerprints and the prefix
 	}
 	for i := range keys {
-		if l := leaves[i]; l != nil {
+		if l := leaves[i]; l != nil && l.room > 0 {
 			prefetch.Lines(unsafe.Pointer(unsafe.SliceData(l.tailBytes()[l.tailEnd():])), 1)
 		}
 	}
@@ -302,23 +306,27 @@ func (t *tree) withChild(n *inner, i int, kid unsafe.Pointer) unsafe.Pointer {
 
 // putLeaf puts a key into a copy of a leaf, or into two.
 func (t *tree) putLeaf(r *root, l *leaf, key []byte, mark byte, at location) changed {
+	s := l.shape()
+	prefixed := bytes.HasPrefix(key, l.prefixBytes(&s))
 	// What is in sight, or in a root of its own, goes into the run; the rest into the tail.
 	var pending []entry
 	n := tailState(l.tail.Load()).n()
 	k, room := n, 0
 	if t.hidden {
-		k = r.inTail(l)
-		if n-k > mostPending || len(key) > longInTail {
-			return changed{}
-		}
+		k = l.inSight(r.published.Load())
 		pending = append(l.tailEntries(k, n, 1), entry{key, at})
 		for _, e := range pending {
-			room += locationBytes + len(e.key)
+			if room += locationBytes + len(e.key); prefixed {
+				room -= int(l.prefix)
+			}
+		}
+		if len(pending) > mostPending || room > leafBytes {
+			return changed{}
 		}
 	}
 	t.replaced(l)
 	var all *leaf
-	if s := l.shape(); bytes.HasPrefix(key, l.prefixBytes(&s)) {
+	if prefixed {
 		var a additions
 		a.insertTail(l, &s, k)
 		if !t.hidden {
@@ -342,11 +350,15 @@ func (t *tree) putLeaf(r *root, l *leaf, key []byte, mark byte, at location) cha
 		}
 	}
 	m, left := all.middle(), room
-	if !t.hidden && all.endsWith(key) {
-		// Where keys ascend nothing is put into what is left behind.
+	s = all.shape()
+	last := all.appendKey(nil, &s, int(all.n)-1)
+	ascend := !t.hidden && bytes.Equal(last, key)
+	if t.hidden {
+		ascend = !slices.ContainsFunc(pending, func(e entry) bool { return bytes.Compare(e.key, last) <= 0 })
+	}
+	if ascend { // nothing is put into what is left behind
 		m, left = int(all.n)-1, noTail
 	}
-	s := all.shape()
 	sep := separator(all.appendKey(nil, &s, m-1), all.appendKey(nil, &s, m))
 	var before, behind []entry
 	for _, e := range pending {
@@ -450,10 +462,10 @@ func (t *tree) merged(n *inner, i int, l *leaf) unsafe.Pointer {
 			if j < 0 || j >= len(n.kids) {
 				continue
 			}
-			other := flat((*leaf)(n.kids[j]))
-			if other.size+l.size > leafBytes*3/4 {
+			if (*leaf)(n.kids[j]).size+l.size > leafBytes*3/4 {
 				continue
 			}
+			other := flat((*leaf)(n.kids[j]))
 			t.replaced((*leaf)(n.kids[j]))
 			a, b := l, other
 			if j < i {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -124,10 +125,11 @@ func (m *model) batch(t *testing.T, r *rand.Rand, key func(*rand.Rand) []byte) {
 // leaves are copied and split, and states are held.
 func TestBatchesComeIntoSightAtOnce(t *testing.T) {
 	const pairs, readers = 2000, 2
+	const replaced = 1 << 31 // in the offset of what the same batch puts anew
 	tr := newTree()
 	name := func(side byte, i int) []byte { return fmt.Appendf(nil, "%d/%c", i*2654435761%pairs, side) }
 	var done atomic.Bool
-	var stale atomic.Int64
+	var stale, torn atomic.Int64
 	var seen [readers]int
 	var running sync.WaitGroup
 	for n := range readers {
@@ -142,6 +144,9 @@ func TestBatchesComeIntoSightAtOnce(t *testing.T) {
 					if second.offset < first.offset {
 						stale.Add(1)
 					}
+					if first.offset >= replaced || second.offset >= replaced {
+						torn.Add(1)
+					}
 				}
 			}
 		})
@@ -155,8 +160,10 @@ func TestBatchesComeIntoSightAtOnce(t *testing.T) {
 		root := tr.change(true)
 		for range 1 + r.IntN(3) {
 			i := r.IntN(pairs)
-			for _, side := range []byte{'a', 'b'} {
-				root, _, _ = tr.put(root, nil, name(side, i), location{offset: uint32(v)})
+			for _, offset := range []uint32{replaced + uint32(v), uint32(v)} {
+				for _, side := range []byte{'a', 'b'} {
+					root, _, _ = tr.put(root, nil, name(side, i), location{offset: offset})
+				}
 			}
 		}
 		tr.publish(root)
@@ -169,9 +176,46 @@ func TestBatchesComeIntoSightAtOnce(t *testing.T) {
 	if n := stale.Load(); n > 0 {
 		t.Fatalf("%d times one key of a batch was in sight, and the other was not", n)
 	}
+	if n := torn.Load(); n > 0 {
+		t.Fatalf("%d times a value was in sight that the same batch has replaced", n)
+	}
 	for n := range seen {
 		if seen[n] == 0 {
 			t.Fatalf("reader %d has seen nothing", n)
+		}
+	}
+}
+
+// TestGetIsOfOneMoment: a get that began before a batch came into sight shows nothing of it,
+// of which it may have seen a part.
+func TestGetIsOfOneMoment(t *testing.T) {
+	tr := newTree()
+	key := []byte("key")
+	put := func(r *root, v uint32) {
+		if now, _, _ := tr.put(r, nil, key, location{offset: v}); now != r && tr.root.Load() == r {
+			tr.publish(now)
+		}
+	}
+	put(tr.change(false), 1)
+	for i := range uint32(3) { // in the run, then in the tail
+		r := tr.root.Load()
+		before := r.published.Load()
+		batch := tr.change(true)
+		if batch != r || !tr.hidden {
+			t.Fatal("the batch is not in the leaf in sight")
+		}
+		put(batch, 10*i+10)
+		put(batch, 10*i+11)
+		tr.publish(batch)
+		want := uint32(1)
+		if i > 0 {
+			want = 10*i + 1
+		}
+		if at, ok := r.getAt(key, before); !ok || at.offset != want {
+			t.Errorf("batch %d: a get that began before it shows %d, %v, not %d", i, at.offset, ok, want)
+		}
+		if at, ok := r.get(key); !ok || at.offset != 10*i+11 {
+			t.Errorf("batch %d: a get behind it shows %d, %v", i, at.offset, ok)
 		}
 	}
 }
@@ -190,6 +234,12 @@ func TestTreeAgainstMap(t *testing.T) {
 			return b
 		},
 		"huge": func(r *rand.Rand) []byte { return bytes.Repeat([]byte{byte('a' + r.IntN(2))}, 1<<16-1-r.IntN(8)) },
+		"huge and short": func(r *rand.Rand) []byte {
+			if r.IntN(3) == 0 {
+				return []byte{byte('a' + r.IntN(4))}
+			}
+			return append(bytes.Repeat([]byte("a"), 60_000), fmt.Sprint(r.IntN(20))...)
+		},
 		"long": func(r *rand.Rand) []byte {
 			return append(bytes.Repeat([]byte{byte('a' + r.IntN(2))}, r.IntN(3000)), byte(r.IntN(200)))
 		},
@@ -202,7 +252,11 @@ func TestTreeAgainstMap(t *testing.T) {
 				want map[string]location
 			}
 			var held []fixed
-			for i := range 20_000 {
+			rounds := 20_000
+			if strings.HasPrefix(name, "huge") {
+				rounds = 3000
+			}
+			for i := range rounds {
 				k := key(r)
 				switch op := r.IntN(1000); {
 				case op < 30:

@@ -63,14 +63,20 @@ var flashMutants = []Mutant{
 	{
 		Name: "flash/pending-in-sight", Class: Isolation, File: flashTail, Modes: []string{Tests},
 		Breaks: "what a batch puts is in sight before the whole of it is",
-		Old:    "	if s.n() == 0 || s.batch() <= r.published.Load() {\n",
-		New:    "	if MUTANT || s.n() == 0 || s.batch() <= r.published.Load() {\n",
+		Old:    "	if s.batch() <= published {\n",
+		New:    "	if MUTANT || s.batch() <= published {\n",
 	},
 	{
 		Name: "flash/pending-folded", Class: Isolation, File: flashTree, Modes: []string{Tests},
 		Breaks: "a leaf that is copied within a batch shows what the batch has put there",
-		Old:    "		k = r.inTail(l)\n",
-		New:    "		if !MUTANT { k = r.inTail(l) }\n",
+		Old:    "		k = l.inSight(r.published.Load())\n",
+		New:    "		if !MUTANT { k = l.inSight(r.published.Load()) }\n",
+	},
+	{
+		Name: "flash/published-read-late", Class: Isolation, File: flashTree, Modes: []string{Tests},
+		Breaks: "a get may see the first of two puts of a key in one batch",
+		Old:    "	return l.find(key, fingerprintOf(key), l.inSight(published))\n",
+		New:    "	k := l.inSight(published); if MUTANT { k = l.inSight(r.published.Load()) }; return l.find(key, fingerprintOf(key), k)\n",
 	},
 	{
 		Name: "flash/pending-settled", Class: Isolation, File: flashTail, Modes: []string{Tests},

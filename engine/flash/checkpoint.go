@@ -178,9 +178,9 @@ func (w *indexWriter) write(ctx context.Context, s *summary, r *root) error {
 	if err := w.part(s.encode()); err != nil {
 		return err
 	}
-	var leaves []byte
+	var leaves, memory []byte
 	err := eachLeaf(r.top, r.height, func(l *leaf) error {
-		leaves = append(leaves, r.runOf(l).bytes()[leafImage:]...)
+		leaves = append(leaves, r.runOf(l, &memory).bytes()[leafImage:]...)
 		if len(leaves) < partBytes {
 			return nil
 		}
@@ -498,7 +498,7 @@ func decodeLeaves(p []byte) (out []*leaf, err error) {
 		if size < storedHead || size-notStored > len(p)-at {
 			return nil, fmt.Errorf("%w: a leaf of %d bytes", engine.ErrCorrupt, size)
 		}
-		l := newLeaf(size, 0)
+		l := newLeaf(nil, size, 0)
 		copy(l.bytes()[leafImage:], p[at:at+size-notStored])
 		if !l.sound() {
 			return nil, fmt.Errorf("%w: a leaf of %d bytes has parts that do not match", engine.ErrCorrupt, size)

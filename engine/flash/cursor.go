@@ -7,8 +7,10 @@ type cursor struct {
 	root  *root
 	stack []step
 	leaf  *leaf // nil: it stands on nothing
-	shape shape
-	at    int
+	// memory is for a copy of the leaf, if it has a tail.
+	memory []byte
+	shape  shape
+	at     int
 }
 
 // step is an inner node on the way down, and the child that the way goes on with.
@@ -25,7 +27,7 @@ func (c *cursor) stop() bool {
 }
 
 func (c *cursor) stand(p unsafe.Pointer) {
-	c.leaf = c.root.runOf((*leaf)(p))
+	c.leaf = c.root.runOf((*leaf)(p), &c.memory)
 	c.shape = c.leaf.shape()
 }
 
@@ -133,9 +135,9 @@ func (c *cursor) appendKey(out []byte) []byte { return c.leaf.appendKey(out, &c.
 
 func (c *cursor) location() location { return c.leaf.location(&c.shape, c.at) }
 
-// copyTo makes another cursor stand where this one does.
+// copyTo makes another cursor stand where this one does, as long as this one does not move.
 func (c *cursor) copyTo(d *cursor) {
-	stack := append(d.stack[:0], c.stack...)
+	stack, memory := append(d.stack[:0], c.stack...), d.memory
 	*d = *c
-	d.stack = stack
+	d.stack, d.memory = stack, memory
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"sort"
 	"sync/atomic"
 	"unsafe"
@@ -84,10 +85,19 @@ func (l *leaf) bytes() []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(l)), inMemory+int(l.size))
 }
 
-// newLeaf returns zeroed memory of a leaf of a size, and of room for a tail, of which there
-// may be more than was asked for: what the allocator would lose.
-func newLeaf(size, room int) *leaf {
-	b := append([]byte(nil), make([]byte, max(size+inMemory+room, leafHead))...)
+// newLeaf returns memory of a leaf of a size, and of room for a tail, of which there may be
+// more than was asked for: what the allocator would lose. If memory is not nil, it is used for
+// a leaf without a tail, and grows. The header is zeroed.
+func newLeaf(memory *[]byte, size, room int) *leaf {
+	need := max(size+inMemory+room, leafHead)
+	var b []byte
+	if memory == nil {
+		b = append([]byte(nil), make([]byte, need)...)
+	} else {
+		*memory = slices.Grow((*memory)[:0], need)[:need]
+		b = *memory
+		clear(b[:leafHead])
+	}
 	l := (*leaf)(unsafe.Pointer(unsafe.SliceData(b)))
 	l.size = uint32(size)
 	if room > 0 {
@@ -236,7 +246,7 @@ type entry struct {
 // in memory of their own; with room for extra ones.
 func (l *leaf) entries(k, extra int) []entry {
 	if k > 0 {
-		l = l.folded(0, k)
+		l = l.folded(0, k, nil)
 	}
 	s := l.shape()
 	out := make([]entry, l.n, int(l.n)+extra)
@@ -287,7 +297,7 @@ func buildLeaf(gen uint64, es, more []entry, room int) *leaf {
 	for _, e := range es {
 		total += locationBytes + len(e.key) - prefix
 	}
-	l := newLeaf(storedSize(len(es), prefix, total), tailRoom(room, total, len(es)))
+	l := newLeaf(nil, storedSize(len(es), prefix, total), tailRoom(room, total, len(es)))
 	l.gen, l.n, l.prefix = gen, uint16(len(es)), uint16(prefix)
 	s := l.shape()
 	copy(s.b[s.entries-prefix:], es[0].key[:prefix])

@@ -41,10 +41,11 @@ func (l *leaf) inSight(published uint64) int {
 	return s.settled()
 }
 
-// runOf returns a leaf of a state that is fixed with all in its run that is in sight.
-func (r *root) runOf(l *leaf) *leaf {
+// runOf returns a leaf of a state that is fixed with all in its run that is in sight; one that
+// has a tail is copied to memory.
+func (r *root) runOf(l *leaf, memory *[]byte) *leaf {
 	if k := l.inSight(r.published.Load()); k > 0 {
-		return l.folded(0, k)
+		return l.folded(0, k, memory)
 	}
 	return l
 }
@@ -175,11 +176,12 @@ func (a *additions) insertTail(l *leaf, s *shape, k int) {
 }
 
 // folded returns a copy that has the first k entries of the tail in its run, and no tail.
-func (l *leaf) folded(gen uint64, k int) *leaf {
+// It is in memory, unless that is nil.
+func (l *leaf) folded(gen uint64, k int, memory *[]byte) *leaf {
 	var a additions
 	s := l.shape()
 	a.insertTail(l, &s, k)
-	return l.fold(gen, &s, &a, math.MaxInt, noTail)
+	return l.fold(memory, gen, &s, &a, math.MaxInt, noTail)
 }
 
 // noTail asks for a leaf without room for a tail.
@@ -188,7 +190,7 @@ const noTail = -1
 // fold returns a copy that has other entries in its run too, and a tail with room for what
 // puts like those before need, at least room bytes; nil if it would have more than one entry
 // and be larger than most. It is one pass of copying.
-func (l *leaf) fold(gen uint64, s *shape, a *additions, most, room int) *leaf {
+func (l *leaf) fold(memory *[]byte, gen uint64, s *shape, a *additions, most, room int) *leaf {
 	n, total := int(l.n), len(s.b)-s.entries
 	for i := range a.list[:a.n] {
 		if x := &a.list[i]; !x.replaces {
@@ -200,7 +202,7 @@ func (l *leaf) fold(gen uint64, s *shape, a *additions, most, room int) *leaf {
 	if n > 1 && size > most {
 		return nil
 	}
-	out := newLeaf(size, tailRoom(room, total, n))
+	out := newLeaf(memory, size, tailRoom(room, total, n))
 	out.gen, out.n, out.prefix = gen, uint16(n), l.prefix
 	o := out.shape()
 	copy(o.b[o.entries-int(l.prefix):], l.prefixBytes(s))
@@ -256,7 +258,7 @@ func (l *leaf) part(gen uint64, i, j int, more []entry, room int) *leaf {
 	}
 	n, prefix := j-i, int(l.prefix)+longer
 	total := l.end(&s, j-1) - s.start(i) - n*longer
-	out := newLeaf(storedSize(n, prefix, total), tailRoom(room, total, n))
+	out := newLeaf(nil, storedSize(n, prefix, total), tailRoom(room, total, n))
 	out.gen, out.n, out.prefix = gen, uint16(n), uint16(prefix)
 	o := out.shape()
 	copy(o.b[o.entries-prefix:], l.prefixBytes(&s))

@@ -332,11 +332,11 @@ func (t *tree) putLeaf(r *root, l *leaf, key []byte, mark byte, at location) cha
 		if !t.hidden {
 			a.insert(l, &s, key[l.prefix:], mark, at)
 		}
-		if out := l.fold(t.gen, &s, &a, leafBytes, room); out != nil {
+		if out := l.fold(nil, t.gen, &s, &a, leafBytes, room); out != nil {
 			t.addPending(out, pending)
 			return changed{node: unsafe.Pointer(out)}
 		}
-		all = l.fold(t.gen, &s, &a, math.MaxInt, noTail)
+		all = l.fold(nil, t.gen, &s, &a, math.MaxInt, noTail)
 	} else {
 		es := l.entries(k, 1)
 		if !t.hidden {
@@ -449,7 +449,7 @@ func (t *tree) deleteBelow(p unsafe.Pointer, level int, key []byte) unsafe.Point
 // flat returns a leaf with all its entries in the run.
 func flat(l *leaf) *leaf {
 	if n := tailState(l.tail.Load()).n(); n > 0 {
-		return l.folded(0, n)
+		return l.folded(0, n, nil)
 	}
 	return l
 }

@@ -105,8 +105,8 @@ var flashMutants = []Mutant{
 	{
 		Name: "flash/tail-not-in-checkpoint", Class: Durability, File: flashCheckpoint, Modes: []string{Tests},
 		Breaks: "a checkpoint has of a leaf what was there when it was copied last",
-		Old:    "		leaves = append(leaves, r.runOf(l).bytes()[leafImage:]...)\n",
-		New:    "		if !MUTANT { l = r.runOf(l) }; leaves = append(leaves, l.bytes()[leafImage:]...)\n",
+		Old:    "		leaves = append(leaves, r.runOf(l, &memory).bytes()[leafImage:]...)\n",
+		New:    "		if !MUTANT { l = r.runOf(l, &memory) }; leaves = append(leaves, l.bytes()[leafImage:]...)\n",
 	},
 	// Replay and cleaning
 	{

@@ -180,7 +180,7 @@
 //
 // # What it is not
 //
-//   - All keys are in memory, at about 24 bytes beside each of 16 bytes.
+//   - All keys are in memory, at about 27 bytes beside each of 16 bytes.
 //   - Commits do not run beside each other: mu is held for each, though not for its flush.
 //   - A held snapshot keeps whole segments, however little of them it needs.
 //   - Every path has everything: values are not spread over paths.

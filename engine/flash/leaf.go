@@ -91,9 +91,12 @@ func (l *leaf) bytes() []byte {
 func newLeaf(memory *[]byte, size, room int) *leaf {
 	need := max(size+inMemory+room, leafHead)
 	var b []byte
-	if memory == nil {
+	switch {
+	case memory == nil && room == 0:
+		b = make([]byte, need)
+	case memory == nil:
 		b = append([]byte(nil), make([]byte, need)...)
-	} else {
+	default:
 		*memory = slices.Grow((*memory)[:0], need)[:need]
 		b = *memory
 		clear(b[:leafHead])

@@ -43,13 +43,16 @@ test: deps-libraries deps-chromium deps-torture deps-servers ## all tests, with 
 ALONE = Conformance/limits/(largest-value|batch-too-large)|Conformance/.*/limits/(largest-value|batch-too-large)|^TestInspectFindsEveryFlip$$|^TestTreeAgainstMap$$
 # Of stores that others wrote, our part is thin, and what happens inside of them in one
 # goroutine is theirs.
+OTHERS = /engine/(peers/.*|pebbledb|rocks)$$
 ALONE_IN_OTHERS = ^TestFailedChanges$$|Conformance/(batch|iterator|point|random)$$|Conformance/.*/(batch|iterator|point|random)$$|Conformance/traits/ingest|Conformance/.*/traits/ingest
-RACE_OTHERS ?= ./engine/peers/... ./engine/pebbledb ./engine/rocks
+RACE ?= ./engine/... ./bench ./bench/report ./bench/result ./providers ./providers/drivertest ./providers/flash ./providers/intent ./providers/lease ./providers/local ./providers/lsmtree ./providers/memory ./providers/node
+under_race = $(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -vet=off -tags "$(tags)" -timeout 12m
 
 race: deps-libraries ## the concurrent parts under the race detector
-	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -vet=off -skip '$(ALONE)' -tags "$(tags)" -timeout 12m $(RACE)
-	$(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -vet=off -skip '$(ALONE)|$(ALONE_IN_OTHERS)' -tags "$(tags)" -timeout 12m $(RACE_OTHERS)
-RACE ?= ./engine ./engine/cowbtree/... ./engine/enginetest/... ./engine/flash/... ./engine/internal/... ./engine/lsm/... ./engine/memory/... ./engine/vfs/... ./engine/wal/... ./bench ./bench/report ./bench/result ./providers ./providers/drivertest ./providers/flash ./providers/intent ./providers/lease ./providers/local ./providers/lsmtree ./providers/memory ./providers/node
+	@all=$$(go list -tags "$(tags)" $(RACE)) && \
+	ours=$$(grep -Ev '$(OTHERS)' <<<"$$all"); others=$$(grep -E '$(OTHERS)' <<<"$$all"); \
+	{ [ -z "$$ours" ] || $(under_race) -skip '$(ALONE)' $$ours; } && \
+	{ [ -z "$$others" ] || $(under_race) -skip '$(ALONE)|$(ALONE_IN_OTHERS)' $$others; }
 
 test-long: deps-libraries ## the random runs of every engine and class at 100,000 operations; some take minutes
 	ORBIT_TEST_OPERATIONS=100000 go test -tags "$(tags)" -timeout 60m -run 'Conformance|Stress' ./engine/...

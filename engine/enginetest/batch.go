@@ -66,6 +66,27 @@ var batchCases = []Case{
 			s.shows(s, m, "one batch of 5,000, reopened")
 		}
 	}},
+	{"batch/every-size", func(s *session) {
+		// Engines take operations some at a time, and what is left over at the end.
+		m := newModel()
+		key := func(i int) []byte { return fmt.Appendf(nil, "%08x", uint32(i)*2654435761) }
+		next := 0
+		for size := 1; size <= 70; size++ {
+			b := batch(func(b *engine.Batch) {
+				for range size {
+					b.Put(key(next), fmt.Appendf(nil, "%d of a batch of %d", next, size))
+					next++
+				}
+			})
+			m.apply(b)
+			s.ok(s.Apply(s.ctx, b, s.weak), "apply %d operations", size)
+		}
+		s.shows(s, m, "batches of 1 to 70")
+		if s.traits.Persistent {
+			s.reopen()
+			s.shows(s, m, "batches of 1 to 70, reopened")
+		}
+	}},
 	{"batch/delete-range", func(s *session) {
 		keys := []string{"a", "b", "b\x00", "b\xff", "c", "c\x00", "d", "d\xff\xff", "e", "\xff", "\xff\xff"}
 		for _, bounds := range [][2]string{

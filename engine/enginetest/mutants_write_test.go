@@ -196,6 +196,12 @@ var writeMutants = []mutant{
 		}
 	})},
 	{"batch/many-operations", "operations after the 4,096th are left out", editing(func(ops []engine.Op) []engine.Op { return ops[:min(len(ops), 4096)] })},
+	{"batch/every-size", "the last operation is left out if it is the first of another sixteen", editing(func(ops []engine.Op) []engine.Op {
+		if len(ops) > 1 && len(ops)%16 == 1 {
+			return ops[:len(ops)-1]
+		}
+		return ops
+	})},
 	{"batch/delete-range", "delete-range includes the upper bound", editingEach(engine.OpDeleteRange, func(op engine.Op) []engine.Op {
 		return []engine.Op{op, {Kind: engine.OpDelete, Key: op.Value}}
 	})},

@@ -208,13 +208,16 @@ func (e *Engine) addBatch(payload []byte, packed, many bool, at wal.Place, seque
 	if packed {
 		next = 2
 	}
-	c := batchChange{e: e, s: e.segmentAt(at), at: at, r: e.index.change(many), alone: !many && e.cache.on()}
+	c := &e.batch
+	c.s, c.at, c.alone = e.segmentAt(at), at, !many && e.cache.on()
+	c.r = e.index.change(many)
+	defer c.reset()
 	for next < len(payload) {
 		n, err := c.read(payload, next, packed)
 		if err != nil {
 			return err
 		}
-		c.apply()
+		e.applyChange(c)
 		next = n
 	}
 	e.cache.change(c.changes, func() { e.index.publish(c.r) })
@@ -222,9 +225,9 @@ func (e *Engine) addBatch(payload []byte, packed, many bool, at wal.Place, seque
 	return nil
 }
 
-// batchChange brings the operations of a batch into the index, some at a time.
+// batchChange is a batch on its way into the index, some operations at a time. There is one,
+// guarded by mu, so that a commit of one operation does not clear what many need.
 type batchChange struct {
-	e  *Engine
 	s  *segment
 	at wal.Place
 	r  *root
@@ -234,38 +237,48 @@ type batchChange struct {
 
 	n      int
 	ops    [together]operation
+	names  []byte           // memory of keys
 	keys   [together][]byte // with the numbers of their families
 	leaves [together]*leaf
 }
 
+// reset lets go of what the change refers to, but for the memory of its keys.
+func (c *batchChange) reset() {
+	for i := range c.ops {
+		if c.keys[i] == nil {
+			break // no part had more
+		}
+		c.ops[i], c.keys[i], c.leaves[i] = operation{}, nil, nil
+	}
+	c.s, c.r, c.changes = nil, nil, nil
+}
+
 // read takes operations that begin at an offset, and returns where the next ones do.
 func (c *batchChange) read(payload []byte, next int, packed bool) (int, error) {
-	names := c.e.names[:0]
+	c.names = c.names[:0]
 	var ends [together]int
 	for c.n = 0; c.n < together && next < len(payload); c.n++ {
 		o, n, err := nextOperation(payload, next, packed)
 		if err != nil {
 			return 0, err
 		}
-		names = append(appendPrefix(names, o.family), o.key...)
-		c.ops[c.n], ends[c.n], next = o, len(names), n
+		c.names = append(appendPrefix(c.names, o.family), o.key...)
+		c.ops[c.n], ends[c.n], next = o, len(c.names), n
 	}
-	c.e.names = names
 	from := 0
 	for i := range c.n {
-		c.keys[i] = names[from:ends[i]:ends[i]]
+		c.keys[i] = c.names[from:ends[i]:ends[i]]
 		from = ends[i]
 	}
 	return next, nil
 }
 
-// apply brings what was read into the index.
-func (c *batchChange) apply() {
-	e := c.e
+// applyChange brings what was read into the index. Under mu.
+func (e *Engine) applyChange(c *batchChange) {
 	if c.n > 1 {
 		c.r.leavesOf(c.keys[:c.n], &c.leaves)
 	} else {
-		c.leaves[0] = nil
+		c.leaves[0] = nil // it may be that of a key before
 	}
 	for i := range c.n {
 		o, key := &c.ops[i], c.keys[i]

@@ -66,8 +66,8 @@ type Engine struct {
 	known          map[engine.FamilyID]bool
 	// nextFamily is the number of the next family.
 	nextFamily engine.FamilyID
-	// names is memory for the keys of a batch.
-	names []byte
+	// batch is what is on its way into the index.
+	batch batchChange
 	// loads are the parts of bulk loads that are not in sight yet, by their first record.
 	loads map[uint64]*load
 	// logged is how much was logged since the last checkpoint, checkpointed what that

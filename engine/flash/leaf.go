@@ -219,12 +219,11 @@ func (l *leaf) search(key []byte) (int, bool) {
 	case c > 0:
 		return int(l.n), false
 	}
-	return l.searchFrom(&s, 0, key[len(p):])
+	return l.searchIn(&s, 0, int(l.n), key[len(p):])
 }
 
-// searchFrom is search, for a key without the prefix, from entry lo on.
-func (l *leaf) searchFrom(s *shape, lo int, rest []byte) (int, bool) {
-	hi := int(l.n)
+// searchIn is search among entries lo to hi, for a key without the prefix.
+func (l *leaf) searchIn(s *shape, lo, hi int, rest []byte) (int, bool) {
 	for lo < hi {
 		m := (lo + hi) / 2
 		switch c := bytes.Compare(l.suffix(s, m), rest); {
@@ -248,9 +247,7 @@ type entry struct {
 // entries returns the entries of the run and of the first k of the tail, in order, their keys
 // in memory of their own; with room for extra ones.
 func (l *leaf) entries(k, extra int) []entry {
-	if k > 0 {
-		l = l.folded(0, k, nil)
-	}
+	l = l.folded(k, nil)
 	s := l.shape()
 	out := make([]entry, l.n, int(l.n)+extra)
 	p := l.prefixBytes(&s)

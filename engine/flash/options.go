@@ -36,7 +36,8 @@ type Options struct {
 	// cache. It is taken as values come to be cached.
 	CacheBytes int64
 	// Compression packs values, each by itself. Of a store whose values do not pack, only some
-	// commits are tried, so that a few that would pack may not be.
+	// commits are tried, and of a large commit only some values, so that a few that would pack
+	// may not be.
 	Compression Compression
 	// PageCache goes through the page cache where there is no direct I/O, which is
 	// ErrUnsupported otherwise. Metrics tell of it.

@@ -44,11 +44,11 @@ func (l *leaf) inSight(published uint64) int {
 // runOf returns a leaf of a state that is fixed with all in its run that is in sight; one that
 // has a tail is copied to memory.
 func (r *root) runOf(l *leaf, memory *[]byte) *leaf {
-	if k := l.inSight(r.published.Load()); k > 0 {
-		return l.folded(0, k, memory)
-	}
-	return l
+	return l.folded(l.inSight(r.published.Load()), memory)
 }
+
+// inTail returns how many entries the tail has. For who writes.
+func (l *leaf) inTail() int { return tailState(l.tail.Load()).n() }
 
 // tailBytes is the memory of the tail: entries, one behind the other.
 func (l *leaf) tailBytes() []byte {
@@ -57,7 +57,7 @@ func (l *leaf) tailBytes() []byte {
 
 // tailEnd is where the next entry goes. For who writes.
 func (l *leaf) tailEnd() int {
-	if n := tailState(l.tail.Load()).n(); n > 0 {
+	if n := l.inTail(); n > 0 {
 		return int(l.ends[n-1])
 	}
 	return 0
@@ -160,7 +160,14 @@ func (a *additions) insert(l *leaf, s *shape, rest []byte, mark byte, at locatio
 		}
 	}
 	x := addition{rest: rest, at: at, mark: mark}
-	x.place, x.replaces = l.searchFrom(s, 0, rest)
+	lo, hi := 0, int(l.n)
+	if i > 0 {
+		lo = a.list[i-1].place
+	}
+	if i < a.n {
+		hi = a.list[i].place
+	}
+	x.place, x.replaces = l.searchIn(s, lo, hi, rest)
 	copy(a.list[i+1:a.n+1], a.list[i:a.n])
 	a.list[i] = x
 	a.n++
@@ -175,13 +182,16 @@ func (a *additions) insertTail(l *leaf, s *shape, k int) {
 	}
 }
 
-// folded returns a copy that has the first k entries of the tail in its run, and no tail.
-// It is in memory, unless that is nil.
-func (l *leaf) folded(gen uint64, k int, memory *[]byte) *leaf {
+// folded returns a leaf that has the first k entries of the tail in its run, if there are
+// any: a copy that is in no tree, in memory unless that is nil.
+func (l *leaf) folded(k int, memory *[]byte) *leaf {
+	if k == 0 {
+		return l
+	}
 	var a additions
 	s := l.shape()
 	a.insertTail(l, &s, k)
-	return l.fold(memory, gen, &s, &a, math.MaxInt, noTail)
+	return l.fold(memory, 0, &s, &a, math.MaxInt, noTail)
 }
 
 // noTail asks for a leaf without room for a tail.

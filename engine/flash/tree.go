@@ -221,7 +221,7 @@ func (t *tree) put(r *root, l *leaf, key []byte, at location) (now *root, old lo
 		}
 		return t.grown(r, unsafe.Pointer(buildLeaf(t.gen, []entry{{key, at}}, nil, 0)), 0, 1), old, false
 	}
-	old, had = l.find(key, mark, tailState(l.tail.Load()).n())
+	old, had = l.find(key, mark, l.inTail())
 	added := int64(1)
 	if had {
 		added = 0
@@ -310,7 +310,7 @@ func (t *tree) putLeaf(r *root, l *leaf, key []byte, mark byte, at location) cha
 	prefixed := bytes.HasPrefix(key, l.prefixBytes(&s))
 	// What is in sight, or in a root of its own, goes into the run; the rest into the tail.
 	var pending []entry
-	n := tailState(l.tail.Load()).n()
+	n := l.inTail()
 	k, room := n, 0
 	if t.hidden {
 		k = l.inSight(r.published.Load())
@@ -349,14 +349,18 @@ func (t *tree) putLeaf(r *root, l *leaf, key []byte, mark byte, at location) cha
 			return changed{node: unsafe.Pointer(all)}
 		}
 	}
-	m, left := all.middle(), room
-	s = all.shape()
+	return t.split(all, key, pending, room)
+}
+
+// split makes two leaves of a run: of the keys that are put now, key is in it, or is the last
+// of those that are pending.
+func (t *tree) split(all *leaf, key []byte, pending []entry, room int) changed {
+	s := all.shape()
 	last := all.appendKey(nil, &s, int(all.n)-1)
-	ascend := !t.hidden && bytes.Equal(last, key)
-	if t.hidden {
-		ascend = !slices.ContainsFunc(pending, func(e entry) bool { return bytes.Compare(e.key, last) <= 0 })
-	}
-	if ascend { // nothing is put into what is left behind
+	m, left := all.middle(), room
+	below := func(e entry) bool { return bytes.Compare(e.key, last) <= 0 }
+	if bytes.Compare(key, last) >= 0 && !slices.ContainsFunc(pending, below) {
+		// Where keys ascend nothing is put into what is left behind.
 		m, left = int(all.n)-1, noTail
 	}
 	sep := separator(all.appendKey(nil, &s, m-1), all.appendKey(nil, &s, m))
@@ -426,12 +430,13 @@ func (t *tree) shrunk(r *root, top unsafe.Pointer, removed int64) *root {
 
 func (t *tree) deleteBelow(p unsafe.Pointer, level int, key []byte) unsafe.Pointer {
 	if level == 0 {
-		l := flat((*leaf)(p))
+		was := (*leaf)(p)
+		l := was.folded(was.inTail(), nil)
 		i, found := l.search(key)
 		if !found {
 			return p
 		}
-		t.replaced((*leaf)(p))
+		t.replaced(was)
 		return unsafe.Pointer(l.without(t.gen, i, i+1))
 	}
 	n := (*inner)(p)
@@ -446,14 +451,6 @@ func (t *tree) deleteBelow(p unsafe.Pointer, level int, key []byte) unsafe.Point
 	return t.withChild(n, i, kid)
 }
 
-// flat returns a leaf with all its entries in the run.
-func flat(l *leaf) *leaf {
-	if n := tailState(l.tail.Load()).n(); n > 0 {
-		return l.folded(0, n, nil)
-	}
-	return l
-}
-
 // merged returns the node with a leaf in the place of child i, or, where that is small,
 // with one leaf in place of it and a neighbour.
 func (t *tree) merged(n *inner, i int, l *leaf) unsafe.Pointer {
@@ -462,16 +459,16 @@ func (t *tree) merged(n *inner, i int, l *leaf) unsafe.Pointer {
 			if j < 0 || j >= len(n.kids) {
 				continue
 			}
-			if (*leaf)(n.kids[j]).size+l.size > leafBytes*3/4 {
+			other := (*leaf)(n.kids[j])
+			if other.size+l.size > leafBytes*3/4 {
 				continue
 			}
-			other := flat((*leaf)(n.kids[j]))
-			t.replaced((*leaf)(n.kids[j]))
+			t.replaced(other)
 			a, b := l, other
 			if j < i {
 				a, b = other, l
 			}
-			one := buildLeaf(t.gen, append(a.entries(0, int(b.n)), b.entries(0, 0)...), nil, 0)
+			one := buildLeaf(t.gen, append(a.entries(a.inTail(), int(b.n)+b.inTail()), b.entries(b.inTail(), 0)...), nil, 0)
 			return t.remade(n, min(i, j), max(i, j)+1, unsafe.Pointer(one))
 		}
 	}
@@ -517,7 +514,8 @@ func (t *tree) deleteRange(r *root, lower, upper []byte, gone func(key []byte, a
 // is not nil.
 func (t *tree) cut(p unsafe.Pointer, level int, lower, upper []byte, gone func([]byte, location)) unsafe.Pointer {
 	if level == 0 {
-		l := flat((*leaf)(p))
+		was := (*leaf)(p)
+		l := was.folded(was.inTail(), nil)
 		i, j := 0, int(l.n)
 		if lower != nil {
 			i, _ = l.search(lower)
@@ -528,7 +526,7 @@ func (t *tree) cut(p unsafe.Pointer, level int, lower, upper []byte, gone func([
 		if i >= j {
 			return p
 		}
-		t.replaced((*leaf)(p))
+		t.replaced(was)
 		s := l.shape()
 		var key []byte
 		for k := i; k < j; k++ {

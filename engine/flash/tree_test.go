@@ -186,6 +186,36 @@ func TestBatchesComeIntoSightAtOnce(t *testing.T) {
 	}
 }
 
+// TestAscendingKeysFillLeaves: keys that ascend leave full leaves behind, with no room for what
+// never comes, whether they come by themselves or in batches of a few or of many.
+func TestAscendingKeysFillLeaves(t *testing.T) {
+	for _, each := range []int{1, 2, 5, 7, 100} {
+		tr := newTree()
+		const keys = 7000
+		for i := 0; i < keys; i += each {
+			r := tr.change(each > 1)
+			for k := i; k < i+each; k++ {
+				r, _, _ = tr.put(r, nil, fmt.Appendf(nil, "%016d", k), location{offset: uint32(k)})
+			}
+			tr.publish(r)
+		}
+		r, leaves, bytes := tr.root.Load(), 0, 0
+		if err := eachLeaf(r.top, r.height, func(l *leaf) error {
+			leaves++
+			bytes += len(l.bytes()) + int(l.room)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if average := bytes / leaves; average < leafBytes*9/10 || average > leafBytes*11/10 {
+			t.Errorf("in batches of %d: %d leaves of %d bytes on average; full ones have %d", each, leaves, average, leafBytes)
+		}
+		if n := r.count.Load(); n < keys {
+			t.Errorf("in batches of %d: %d of %d keys", each, n, keys)
+		}
+	}
+}
+
 // TestGetIsOfOneMoment: a get that began before a batch came into sight shows nothing of it,
 // of which it may have seen a part.
 func TestGetIsOfOneMoment(t *testing.T) {

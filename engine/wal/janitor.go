@@ -128,8 +128,7 @@ func (l *Log) writeBack() {
 	l.mu.Unlock()
 	for _, w := range stored {
 		for _, i := range live {
-			// As with a flush, much has as long as a slow device takes.
-			_ = l.timed(i, 1+int((w.to-w.from)>>22), func() error {
+			_ = l.timed(i, timesFor(w.to-w.from), func() error {
 				return inSlot(l.fs, l.sinks[i].dir, w.slot, func(f vfs.File) error { return f.Writeback(w.from, w.to-w.from) })
 			})
 		}

@@ -151,6 +151,10 @@ func (l *Log) Lose(i int, cause error) {
 	}
 }
 
+// timesFor returns how many times Options.SinkTimeout a sink has to take bytes: much has as
+// long as a slow device takes for it.
+func timesFor(bytes int64) int { return 1 + int(bytes>>22) }
+
 // timed makes a call of a sink, which takes so many times Options.SinkTimeout at most where
 // there is another sink; errHung if it takes longer.
 func (l *Log) timed(i, times int, call func() error) error {
@@ -286,8 +290,7 @@ func (l *Log) write(b *batch, live []int) []error {
 		stop := context.AfterFunc(l.sinks[i].silence.Load(), func() { done <- sinkResult{sink: i, silent: true} })
 		defer stop()
 	}
-	// A large flush has as long as a slow device takes for it.
-	limit := l.options.SinkTimeout * time.Duration(1+b.bytes()>>22)
+	limit := l.options.SinkTimeout * time.Duration(timesFor(int64(b.bytes())))
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	answered, silent := make([]bool, len(live)), false

@@ -97,6 +97,18 @@ var flashMutants = []Mutant{
 		New:    "	if l.gen == t.gen && !MUTANT {\n		l.gen = 0\n",
 	},
 	{
+		Name: "flash/leaf-of-the-key-before", Class: Isolation, File: flashCommit, Modes: []string{Tests},
+		Breaks: "the last key of a batch is put into the leaf of another one",
+		Old:    "		c.leaves[0] = nil // it may be",
+		New:    "		c.leaves[0] = PICK(c.leaves[0], nil) // it may be",
+	},
+	{
+		Name: "flash/cursors-share-memory", Class: Isolation, File: "engine/flash/cursor.go", Modes: []string{Tests},
+		Breaks: "who reads ahead writes over the leaf that the iterator stands on",
+		Old:    "	d.stack, d.memory = stack, memory\n",
+		New:    "	d.stack = stack; if !MUTANT { d.memory = memory }\n",
+	},
+	{
 		Name: "flash/oldest-in-tail-wins", Class: Isolation, File: flashTail, Modes: []string{Tests},
 		Breaks: "of two puts of a key in one tail the older one counts",
 		Old:    "		top := 63 - bits.LeadingZeros64(m)\n",

@@ -29,11 +29,13 @@ build: deps-libraries ## build bin/orbit-cli with every engine
 secrets = $(ORBIT_CACHE)/test-secrets
 said = $(ORBIT_CACHE)/test-output.json
 
-# Many tests wait, for servers and for time: one package more than there are processors is
+# Many tests wait, for servers, disks and time: one package more than there are processors is
 # tested at once. Lint vets all of it.
+at_once = -p $$(($$(nproc) + 1))
+
 test: deps-libraries deps-chromium deps-torture deps-servers ## all tests, with a summary that counts what was skipped
 	@mkdir -p "$(ORBIT_CACHE)"
-	ORBIT_SECRETS=$(secrets) $(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg --jsonfile $(said) -- -p $$(($$(nproc) + 1)) -vet=off -tags "$(tags)" -timeout 25m ./...
+	ORBIT_SECRETS=$(secrets) $(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg --jsonfile $(said) -- $(at_once) -vet=off -tags "$(tags)" -timeout 25m ./...
 	internal/lint/secrets.sh $(secrets) $(said)
 	$(MAKE) --no-print-directory race
 
@@ -46,7 +48,7 @@ ALONE = Conformance/limits/(largest-value|batch-too-large)|Conformance/.*/limits
 OTHERS = /engine/(peers/.*|pebbledb|rocks)$$
 ALONE_IN_OTHERS = ^TestFailedChanges$$|Conformance/(batch|iterator|point|random)$$|Conformance/.*/(batch|iterator|point|random)$$|Conformance/traits/ingest|Conformance/.*/traits/ingest
 RACE ?= ./engine/... ./bench ./bench/report ./bench/result ./providers ./providers/drivertest ./providers/flash ./providers/intent ./providers/lease ./providers/local ./providers/lsmtree ./providers/memory ./providers/node
-under_race = $(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -vet=off -tags "$(tags)" -timeout 12m
+under_race = $(tool) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race $(at_once) -vet=off -tags "$(tags)" -timeout 12m
 
 race: deps-libraries ## the concurrent parts under the race detector
 	@all=$$(go list -tags "$(tags)" $(RACE)) && \

@@ -18,6 +18,9 @@ var small = cowbtree.Options{CacheBytes: 1 << 20, SegmentBytes: 64 << 10, Checkp
 
 func open(t testing.TB, dir string, o cowbtree.Options) *cowbtree.Engine {
 	t.Helper()
+	if cowbtree.RaceEnabled && o.CacheBytes == 0 {
+		o.CacheBytes = 16 << 20
+	}
 	e, err := cowbtree.Open(context.Background(), dir, o)
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orbit-persistence/orbit/engine"
+	"github.com/orbit-persistence/orbit/internal/loopfs"
 )
 
 // skipLoudly is for what cannot be checked on this machine.
@@ -195,8 +196,8 @@ func loopFS(t *testing.T, size int64) (dir, device string) {
 		skipLoudly(t, "mount of a loop device: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount %s: %v", dir, err)
+		if err := loopfs.Unmount(dir); err != nil {
+			t.Error(err)
 		}
 	})
 	return dir, device

@@ -169,14 +169,16 @@ func (d *Disk) Unmount() error {
 	if !d.mounted {
 		return nil
 	}
-	if err := unmount(d.path); err != nil {
+	if err := Unmount(d.path); err != nil {
 		return err
 	}
 	d.mounted = false
 	return nil
 }
 
-func unmount(path string) error {
+// Unmount unmounts a file system. It waits until the kernel has let go of what processes that
+// were killed, and rings that were closed, had open there.
+func Unmount(path string) error {
 	for pause := time.Millisecond; ; pause *= 2 {
 		err := unix.Unmount(path, 0)
 		if err == nil {
@@ -389,7 +391,7 @@ func sweep(image, device string) (bool, error) {
 	}
 	path := strings.TrimSuffix(image, ".img")
 	// EINVAL: it was not mounted.
-	if err := unmount(path); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+	if err := Unmount(path); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return false, err
 	}
 	return true, errors.Join(detach(device), removeIfThere(path), os.Remove(image))

@@ -61,12 +61,18 @@ const firstPort, lastPort = 10_000, 19_999
 var given sync.Map
 
 // Address returns an address of the loopback on which nobody listens, and which this
-// process has not given away before. Another test may draw the same by chance.
+// process has not given away before, nor another that lives: who has it may stop to listen,
+// and begin again.
 func Address(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
 		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		if ours, err := reservePort(port); err != nil {
+			t.Fatal(err)
+		} else if !ours {
 			continue
 		}
 		address := fmt.Sprintf("127.0.0.1:%d", port)

@@ -34,6 +34,31 @@ func TestConditionsAreNeeded(t *testing.T) {
 	}
 }
 
+// TestRefusalThatIsLost: where nobody knows of the first put, what a read says does.
+func TestRefusalThatIsLost(t *testing.T) {
+	for _, read := range []error{driver.ErrInvalid, driver.ErrNotFound, nil} {
+		put, asked := false, false
+		f := &fake{before: func(op, _ string) error {
+			switch {
+			case op == "put" && !put:
+				put = true
+				return driver.ErrOutcomeUnknown
+			case op == "get" && put:
+				asked = true
+				return read
+			}
+			return nil
+		}}
+		want := driver.ErrOutcomeUnknown
+		if errors.Is(read, driver.ErrInvalid) {
+			want = read
+		}
+		if _, err := objects.Open(t.Context(), f, objects.Options{Backend: "fake", Version: "of a test"}); !errors.Is(err, want) || !asked {
+			t.Errorf("a read says %v: %v, asked: %t; want %v", read, err, asked, want)
+		}
+	}
+}
+
 // TestProbeLeavesNothing: no object, and no version.
 func TestProbeLeavesNothing(t *testing.T) {
 	for name, make := range deficient() {

@@ -17,6 +17,13 @@ func (s *Store) probe(ctx context.Context) (err error) {
 	put := func(c Condition) (driver.Revision, error) { return s.put(ctx, name, encodeValue(nil), c) }
 
 	first, err := put(Condition{Absent: true})
+	if errors.Is(err, driver.ErrOutcomeUnknown) {
+		// Of a service that ends the connection before it has read what was put, the reply
+		// may be lost. A read has nothing to send after its head, so that its reply comes.
+		if _, _, e := s.bucket.Get(ctx, name); e != nil && !errors.Is(e, driver.ErrNotFound) {
+			err = e
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("put a first object: %w", err)
 	}

@@ -18,6 +18,7 @@ var small = cowbtree.Options{CacheBytes: 1 << 20, SegmentBytes: 64 << 10, Checkp
 
 func open(t testing.TB, dir string, o cowbtree.Options) *cowbtree.Engine {
 	t.Helper()
+	// Twice a cache, and more, is cleared as a store opens; see RaceEnabled.
 	if cowbtree.RaceEnabled && o.CacheBytes == 0 {
 		o.CacheBytes = 16 << 20
 	}

@@ -27,14 +27,25 @@ var kept struct {
 }
 
 func reserve(n int, _ bool) ([]byte, error) {
-	kept.Lock()
-	defer kept.Unlock()
-	if free := kept.of[n]; len(free) > 0 {
-		kept.of[n] = free[:len(free)-1]
-		kept.bytes -= n
-		return free[len(free)-1], nil
+	if b := takeKept(n); b != nil {
+		return b, nil
 	}
 	return make([]byte, n), nil
+}
+
+// takeKept returns memory of that length, nil if none is kept.
+func takeKept(n int) []byte {
+	kept.Lock()
+	defer kept.Unlock()
+	last := len(kept.of[n]) - 1
+	if last < 0 {
+		return nil
+	}
+	b := kept.of[n][last]
+	kept.of[n][last] = nil // or it would hold on to b
+	kept.of[n] = kept.of[n][:last]
+	kept.bytes -= n
+	return b
 }
 
 func discard([]byte) {}

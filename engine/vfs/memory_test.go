@@ -24,7 +24,8 @@ func TestReserveMemory(t *testing.T) {
 	}
 	if err := m.Release(); err != nil {
 		t.Error(err)
-	} // Builds for the race detector keep what is released, for the next.
+	}
+	// Builds for the race detector keep what is released, for the next.
 	if m, err = vfs.ReserveMemory(1<<30, false); err != nil {
 		t.Fatal(err)
 	}

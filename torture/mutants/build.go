@@ -1,6 +1,7 @@
 package mutants
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -101,7 +102,8 @@ func seed(source string, of []Mutant) (string, error) {
 }
 
 // Build builds the program with every mutant, and all sites that can be switched
-// off, from the module's source at root. Everything it needs lies in dir, an empty
+// off, from the module's source at root, and beside it, for the mode Tests, the
+// tests of the log, of the engines, and of files on devices. Everything it needs lies in dir, an empty
 // directory; it returns the program's path.
 func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) {
 	files, err := mutated(root, append(slices.Clone(all), siteMutants...))
@@ -117,34 +119,24 @@ func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) 
 		return "", err
 	}
 	program := filepath.Join(dir, "mutants")
-	return program, build(ctx, root, "build", "-overlay", list, "-o", program, "./torture/mutants/program")
-}
-
-// BuildTests builds beside a program of Build, from the same source, the tests of the log, of
-// the engines, and of files on devices, for the mode Tests.
-func BuildTests(ctx context.Context, root, program string) error {
-	for _, tests := range []struct{ of, pkg string }{
-		{"example", "./engine/wal"},
-		{"cowbtree", "./engine/cowbtree"},
-		{"flash", "./engine/flash"},
-		{"lsm", "./engine/lsm"},
-		{"blockfs", "./engine/vfs/blockfs"},
-		{"vfs", "./engine/vfs"},
+	for _, args := range [][]string{
+		{"build", "-overlay", list, "-o", program, "./torture/mutants/program"},
+		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("example"), "./engine/wal"},
+		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("cowbtree"), "./engine/cowbtree"},
+		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("flash"), "./engine/flash"},
+		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("lsm"), "./engine/lsm"},
+		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("blockfs"), "./engine/vfs/blockfs"},
+		{"test", "-c", "-overlay", list, "-o", program + testsSuffix("vfs"), "./engine/vfs"},
 	} {
-		if err := build(ctx, root, "test", "-c", "-overlay", overlayList(filepath.Dir(program)), "-o", program+testsSuffix(tests.of), tests.pkg); err != nil {
-			return err
+		cmd := exec.CommandContext(ctx, "go", args...)
+		cmd.Dir = root
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Run(); err != nil {
+			return "", fmt.Errorf("build the mutants: %w\n%s", err, out.String())
 		}
 	}
-	return nil
-}
-
-func build(ctx context.Context, root string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the mutants: %w\n%s", err, out)
-	}
-	return nil
+	return program, nil
 }
 
 // Overlay writes the files that mutants change into dir, an empty directory, and
@@ -174,8 +166,6 @@ func overlay(root, dir string, files map[string]string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	list := overlayList(dir)
+	list := filepath.Join(dir, "overlay.json")
 	return list, os.WriteFile(list, data, 0o600)
 }
-
-func overlayList(dir string) string { return filepath.Join(dir, "overlay.json") }

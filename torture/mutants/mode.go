@@ -27,9 +27,6 @@ func Mode(modes []string, out string) target.Mode {
 		}
 		r.Report(0, 0, "building")
 		program, err := Build(ctx, root, r.Directory, All())
-		if err == nil {
-			err = BuildTests(ctx, root, program)
-		}
 		if err != nil {
 			return x, err
 		}

@@ -34,9 +34,10 @@ func TestConditionsAreNeeded(t *testing.T) {
 	}
 }
 
-// TestRefusalThatIsLost: where nobody knows of the first put, what a read says does.
+// TestRefusalThatIsLost: where nobody knows of the first put, the refusal of a read says
+// what is wrong; nothing else that a read meets does.
 func TestRefusalThatIsLost(t *testing.T) {
-	for _, read := range []error{driver.ErrInvalid, driver.ErrNotFound, nil} {
+	for _, read := range []error{driver.ErrInvalid, driver.ErrDenied, driver.ErrNotFound, driver.ErrUnavailable, context.Canceled, nil} {
 		put, asked := false, false
 		f := &fake{before: func(op, _ string) error {
 			switch {
@@ -50,7 +51,7 @@ func TestRefusalThatIsLost(t *testing.T) {
 			return nil
 		}}
 		want := driver.ErrOutcomeUnknown
-		if errors.Is(read, driver.ErrInvalid) {
+		if read == driver.ErrInvalid || read == driver.ErrDenied {
 			want = read
 		}
 		if _, err := objects.Open(t.Context(), f, objects.Options{Backend: "fake", Version: "of a test"}); !errors.Is(err, want) || !asked {

@@ -18,9 +18,9 @@ func (s *Store) probe(ctx context.Context) (err error) {
 
 	first, err := put(Condition{Absent: true})
 	if errors.Is(err, driver.ErrOutcomeUnknown) {
-		// Of a service that ends the connection before it has read what was put, the reply
-		// may be lost. A read has nothing to send after its head, so that its reply comes.
-		if _, _, e := s.bucket.Get(ctx, name); e != nil && !errors.Is(e, driver.ErrNotFound) {
+		// Of a service that ends the connection before it has read what was put, the refusal
+		// may be lost. A read has nothing to send after its head, so that its own comes.
+		if _, _, e := s.bucket.Get(ctx, name); errors.Is(e, driver.ErrInvalid) || errors.Is(e, driver.ErrDenied) {
 			err = e
 		}
 	}

@@ -20,7 +20,7 @@ func (s *Store) probe(ctx context.Context) (err error) {
 	if errors.Is(err, driver.ErrOutcomeUnknown) {
 		// Of a service that ends the connection before it has read what was put, the refusal
 		// may be lost. A read has nothing to send after its head, so that its own comes.
-		if _, _, e := s.bucket.Get(ctx, name); errors.Is(e, driver.ErrInvalid) || errors.Is(e, driver.ErrDenied) {
+		if _, _, e := s.get(ctx, name); errors.Is(e, driver.ErrInvalid) || errors.Is(e, driver.ErrDenied) {
 			err = e
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"syscall"
 	"testing"
 )
 
@@ -25,15 +26,26 @@ func Address(t testing.TB) string {
 			continue
 		}
 		address := fmt.Sprintf("127.0.0.1:%d", port)
-		l, err := net.Listen("tcp", address)
+		free, err := isFree(address)
 		if err != nil {
-			continue // somebody listens
-		}
-		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		return address
+		if free {
+			return address
+		}
 	}
 	t.Fatalf("no free port from %d to %d in 1000 tries", firstPort, lastPort)
 	return ""
+}
+
+// isFree tells whether nobody listens at an address. No process is started meanwhile: it
+// would have a copy of the socket that tries it, and so listen there.
+func isFree(address string) (bool, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return false, nil // somebody listens
+	}
+	return true, l.Close()
 }

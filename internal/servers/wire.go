@@ -1,10 +1,14 @@
 package servers
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
@@ -30,15 +34,29 @@ func NewWire(t testing.TB, server string) *Wire {
 	return w
 }
 
-// start makes a proxy that has no fault.
+// start makes a proxy that has no fault. A process that another test starts has a copy of
+// the socket that listened here, until it runs its program: the port, which is ours, is
+// taken for as long.
 func (w *Wire) start() {
 	w.t.Helper()
 	control := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	w.proxy = toxiproxy.NewProxy(control, "wire", w.Address, w.server)
-	if err := w.proxy.Start(); err != nil {
-		w.t.Fatal(err)
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	for {
+		w.proxy = toxiproxy.NewProxy(control, "wire", w.Address, w.server)
+		err := w.proxy.Start()
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			w.t.Fatal(err)
+		}
+		select {
+		case <-ctx.Done():
+			w.t.Fatal(err)
+		case <-time.After(time.Millisecond):
+		}
 	}
-	w.Address = w.proxy.Listen
 }
 
 // Cut ends all connections, and refuses new ones until Mend.

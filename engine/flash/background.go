@@ -115,19 +115,20 @@ func (e *Engine) maintain(ctx context.Context) {
 	if e.options.Inline {
 		_ = e.resync(ctx) // as in the background
 	}
-	e.mu.Lock()
-	checkpoint := e.failed == nil && e.checkpointDue()
-	e.mu.Unlock()
-	if checkpoint {
-		err = e.checkpoint(ctx)
-	}
-	if err == nil {
-		err = e.free()
-	}
+	// A checkpoint that comes due while it cleans is not put off: only what was logged before
+	// one can be given back.
 	for more := true; more && err == nil && ctx.Err() == nil; {
-		more, err = e.cleanOnce(ctx, false, math.MaxUint64)
+		e.mu.Lock()
+		checkpoint := e.failed == nil && e.checkpointDue()
+		e.mu.Unlock()
+		if checkpoint {
+			err = e.checkpoint(ctx)
+		}
 		if err == nil {
 			err = e.free()
+		}
+		if err == nil {
+			more, err = e.cleanOnce(ctx, false, math.MaxUint64)
 		}
 	}
 	if ctx.Err() != nil {

@@ -26,7 +26,7 @@ func (e *Engine) excess() int64 {
 
 // setBehind notes whether cleaning is so far behind that writers must wait. Under mu.
 func (e *Engine) setBehind() {
-	e.behind = e.excess() > e.live/4+4*slackSegments*e.options.SegmentBytes && e.victim(false, math.MaxUint64) != nil
+	e.behind = e.excess() > e.live/8+2*slackSegments*e.options.SegmentBytes && e.victim(false, math.MaxUint64) != nil
 }
 
 // victim returns the segment that is best cleaned: with the most to gain for what is
@@ -142,7 +142,8 @@ func (m *moving) record(r wal.Record) error {
 	})
 }
 
-// write logs what was gathered.
+// write logs what was gathered. It flushes what would wait in memory. What the kernel has is
+// flushed before the segment goes that it was in, and till then more comes to its pages.
 func (m *moving) write() error {
 	if m.count == 0 {
 		return nil
@@ -152,9 +153,9 @@ func (m *moving) write() error {
 	}
 	e := m.e
 	e.lockCommits()
-	sequence, err := m.log()
+	sequence, at, err := m.log()
 	e.mu.Unlock()
-	if err == nil {
+	if err == nil && e.log.Unwritten(at.Segment) {
 		err = e.judge(e.log.Flush(sequence))
 	}
 	if err != nil {
@@ -166,19 +167,19 @@ func (m *moving) write() error {
 }
 
 // log gives what was gathered its place in the log, and brings it into sight. Under mu.
-func (m *moving) log() (uint64, error) {
+func (m *moving) log() (sequence uint64, at wal.Place, err error) {
 	e := m.e
 	if e.failed != nil {
-		return 0, e.failed
+		return 0, at, e.failed
 	}
-	sequence, at, err := e.log.AppendAt(m.ctx, m.payload, engine.Flushed)
+	sequence, at, err = e.log.AppendAt(m.ctx, m.payload, engine.Flushed)
 	if err != nil {
 		if errors.Is(err, engine.ErrReadOnly) {
 			err = e.fail(err)
 		}
-		return 0, err
+		return 0, at, err
 	}
-	return sequence, e.addMoves(m.payload, at, sequence)
+	return sequence, at, e.addMoves(m.payload, at, sequence)
 }
 
 // addMoves brings moves of the log into the index: of each key that still has the value

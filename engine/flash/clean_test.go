@@ -2,6 +2,7 @@ package flash
 
 import (
 	"context"
+	"encoding/binary"
 	"testing"
 	"time"
 
@@ -76,5 +77,65 @@ func TestBehindWithNothingToClean(t *testing.T) {
 	}
 	if err := e.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCheckpointsWhileCleaning: a checkpoint that comes due while it cleans is written then:
+// segments that were logged since the last one could not be given back however long that
+// takes. What cleaning moves does not wait in memory, and is flushed by itself only where it
+// would.
+func TestCheckpointsWhileCleaning(t *testing.T) {
+	for _, d := range []engine.Durability{engine.Buffered, engine.Flushed} {
+		t.Run(d.String(), func(t *testing.T) { checkpointsWhileCleaning(t, d) })
+	}
+}
+
+func checkpointsWhileCleaning(t *testing.T, d engine.Durability) {
+	const n, checkpointBytes = 80_000, 4 << 20
+	ctx := context.Background()
+	e, err := Open(ctx, "/data", Options{
+		FS: simdisk.New(simdisk.Options{Seed: 1}), Inline: true, CacheBytes: -1, Compression: NoCompression,
+		SegmentBytes: 4 << 20, CheckpointBytes: checkpointBytes, Fill: 0.95,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b engine.Batch
+	value := make([]byte, 1000)
+	apply := func() {
+		t.Helper()
+		if err := e.Apply(ctx, &b, d); err != nil {
+			t.Fatal(err)
+		}
+		b.Reset()
+	}
+	for i := range n {
+		b.Put(binary.BigEndian.AppendUint32(nil, uint32(i)), value)
+		if b.Count() == 1000 {
+			apply()
+		}
+	}
+	for i := 0; i < n; i += 2 { // of every segment a half goes
+		b.Delete(binary.BigEndian.AppendUint32(nil, uint32(i)))
+	}
+	before, flushes := e.Metrics(), e.log.Stats().Flushes
+	apply()
+	after, flushes := e.Metrics(), e.log.Stats().Flushes-flushes
+	moved := int(after.BytesCompacted - before.BytesCompacted)
+	checkpoints := int(after.Other["checkpoints"] - before.Other["checkpoints"])
+	freed := int(after.Other["freed_segments"] - before.Other["freed_segments"])
+	t.Logf("%d bytes moved, %d checkpoints, %d segments freed, %d flushes", moved, checkpoints, freed, flushes)
+	// One that is due waits until the segment is clean.
+	if due := moved / (2 * checkpointBytes); due < 2 || checkpoints < due {
+		t.Errorf("%d checkpoints, and at least %d came due", checkpoints, due)
+	}
+	switch pieces := moved / moveBytes; {
+	case d == engine.Buffered && int(flushes) > pieces/2:
+		t.Errorf("%d flushes of %d pieces that were moved, which the kernel had", flushes, pieces)
+	case d == engine.Flushed && int(flushes) < pieces:
+		t.Errorf("%d flushes of %d pieces that were moved, which waited in memory", flushes, pieces)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -44,8 +44,9 @@
 // logged again as moves: a move counts where its key still has the value at the old place,
 // so that it changes nothing in the order of commits. The segment is taken of which
 // (1-u)·age/(1+u) is largest, u being what is of use in it (Rosenblum and Ousterhout, "The
-// Design and Implementation of a Log-Structured File System", SOSP 1991). Where cleaning
-// falls far behind, writers wait for it.
+// Design and Implementation of a Log-Structured File System", SOSP 1991). Moves that the
+// kernel has are not flushed by themselves: a segment goes when what left nothing of use in
+// it has been flushed. Where cleaning falls far behind, writers wait for it.
 //
 // # Several paths
 //

@@ -152,7 +152,8 @@ func (e *Engine) free() error {
 	var going []*segment
 	var upto uint64
 	for _, s := range e.dead {
-		if !e.pinned(s) && s.died <= e.applied {
+		// One that a replay needs goes after the next checkpoint.
+		if !e.pinned(s) && s.died <= e.applied && !e.log.Chained(s.number) {
 			going = append(going, s)
 			upto = max(upto, s.died)
 		}
@@ -167,10 +168,6 @@ func (e *Engine) free() error {
 	for _, s := range going {
 		s.setClosed(true) // nobody may write to it again
 		ok, err := e.log.Free(s.number)
-		if !ok && err == nil && e.log.Has(s.number) {
-			s.setClosed(false)
-			continue // a replay needs it until the next checkpoint
-		}
 		if err == nil || ok {
 			e.forget(s)
 		}

@@ -223,10 +223,12 @@ func TestPlaces(t *testing.T) {
 		read(places[uint64(i)], i)
 	}
 	first := places[1].Segment
-	if ok, err := l.Free(places[100].Segment); ok || err != nil {
+	if current := places[100].Segment; !l.Chained(current) || l.Chained(first) || l.Chained(current+1) {
+		t.Fatalf("in the chain: %v, %v, %v; want the current segment alone", l.Chained(current), l.Chained(first), l.Chained(current+1))
+	} else if ok, err := l.Free(current); ok || err != nil {
 		t.Fatalf("the current segment was freed: %v", err)
 	}
-	if ok, err := l.Free(first); !ok || err != nil || l.Has(first) {
+	if ok, err := l.Free(first); !ok || err != nil || l.SegmentBytes(first) != 0 {
 		t.Fatalf("free: %v, %v", ok, err)
 	}
 	freed = first
@@ -244,7 +246,7 @@ func TestPlaces(t *testing.T) {
 	if err != nil || seen != 10 {
 		t.Fatalf("%d records: %v", seen, err)
 	}
-	if l.Has(first) {
+	if l.SegmentBytes(first) != 0 {
 		t.Fatal("a segment that was freed is back")
 	}
 	for i := 1; i <= 100; i++ {

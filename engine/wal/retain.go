@@ -1,8 +1,10 @@
 package wal
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/orbit-persistence/orbit/engine"
 	"github.com/orbit-persistence/orbit/engine/vfs"
@@ -167,19 +169,13 @@ func (r *recovery) kept() []foundSlot {
 	return out
 }
 
-// Has reports whether the log has a segment.
-func (l *Log) Has(number uint64) bool {
+// Chained reports whether the log has a segment that a replay needs, which Free would not
+// give back.
+func (l *Log) Chained(number uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, ok := l.retained[number]; ok {
-		return true
-	}
-	for _, s := range l.segments {
-		if s.number == number {
-			return true
-		}
-	}
-	return false
+	_, ok := slices.BinarySearchFunc(l.segments, number, func(s *segment, n uint64) int { return cmp.Compare(s.number, n) })
+	return ok
 }
 
 // SegmentBytes returns the bytes of a segment's file; 0 if there is no such segment.

@@ -1,6 +1,7 @@
 package mutants
 
 const (
+	flashBackground = "engine/flash/background.go"
 	flashCache      = "engine/flash/cache.go"
 	flashCheckpoint = "engine/flash/checkpoint.go"
 	flashClean      = "engine/flash/clean.go"
@@ -47,12 +48,24 @@ var flashMutants = []Mutant{
 		Old:    "	if err := e.log.Flush(upto); err != nil {\n",
 		New:    "	if MUTANT {} else if err := e.log.Flush(upto); err != nil {\n",
 	},
+	{
+		Name: "flash/checkpoint-put-off", Class: Ordering, File: flashBackground, Modes: []string{Tests},
+		Breaks: "while there is something to clean no checkpoint is written: the log and its replay grow",
+		Old:    "		checkpoint := e.failed == nil && e.checkpointDue()\n",
+		New:    "		checkpoint := !MUTANT && e.failed == nil && e.checkpointDue()\n",
+	},
+	{
+		Name: "flash/moves-stay-in-memory", Class: Ordering, File: flashClean, Modes: []string{Tests},
+		Breaks: "what cleaning moves waits in the log's memory, however much it is",
+		Old:    "	if err == nil && e.log.Unwritten(at.Segment) {\n",
+		New:    "	if !MUTANT && err == nil && e.log.Unwritten(at.Segment) {\n",
+	},
 	// Isolation
 	{
 		Name: "flash/freed-under-a-snapshot", Class: Isolation, File: flashSegment, Modes: []string{Tests},
 		Breaks: "cleaning frees a segment that a snapshot needs",
-		Old:    "		if !e.pinned(s) && s.died <= e.applied {\n",
-		New:    "		if (MUTANT || !e.pinned(s)) && s.died <= e.applied {\n",
+		Old:    "		if !e.pinned(s) && s.died <= e.applied && !e.log.Chained(s.number) {\n",
+		New:    "		if (MUTANT || !e.pinned(s)) && s.died <= e.applied && !e.log.Chained(s.number) {\n",
 	},
 	{
 		Name: "flash/snapshot-not-fixed", Class: Isolation, File: flashTree, Modes: []string{Tests},

@@ -21,7 +21,9 @@
 //   - An operation succeeds, or returns an error in whose chain is what the disk
 //     returned, or engine.ErrReadOnly. It does not panic, and it returns.
 //   - A batch that ErrNoSpace refused is not there, now or after a crash. Once the
-//     fault is gone, the store takes writes again.
+//     fault is gone, the store takes writes again; unless what was refused is a write
+//     over bytes that have their space, as only a file system does that copies on write:
+//     the store may be ErrReadOnly then.
 //   - After a flush failed in an Apply or a Sync that returned its error, each
 //     write is ErrReadOnly until the store is opened again.
 //   - Reads go on: each gives what is right, or the error of the disk, and never

@@ -259,7 +259,7 @@ func (a *attempt) finish(ctx context.Context) error {
 	case err == nil:
 	case a.poisoned && errors.Is(err, engine.ErrReadOnly):
 		s.Doubt = doubt
-	case a.effect == simdisk.NoSpace && !a.flush() && a.op != simdisk.OpMapWrite:
+	case a.effect == simdisk.NoSpace && !a.flush() && a.op != simdisk.OpMapWrite && !a.fault.RefusedOverwrite():
 		return wrong(workload.NotResumed, err, "after %v", a.failing)
 	case errors.Is(err, engine.ErrReadOnly):
 		s.Doubt = doubt

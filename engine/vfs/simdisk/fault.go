@@ -170,6 +170,7 @@ type Injection struct {
 	fault Fault
 	seen  int
 	fired int
+	over  bool // it refused a write over what has its space
 	off   bool
 	free  chan struct{} // closed by Release
 	open  bool          // Release was called
@@ -200,6 +201,14 @@ func (i *Injection) Fired() int {
 	i.s.mu.Lock()
 	defer i.s.mu.Unlock()
 	return i.fired
+}
+
+// RefusedOverwrite reports whether NoSpace has failed a write for which the file had all the
+// space, as only a file system does that copies on write.
+func (i *Injection) RefusedOverwrite() bool {
+	i.s.mu.Lock()
+	defer i.s.mu.Unlock()
+	return i.over
 }
 
 // Met returns a channel that is closed when the fault changes its first call.
@@ -352,6 +361,9 @@ func (s *state) admit(d *Disk, c *call) error {
 		c.fault.fire(c.op, c.path)
 		if c.op == OpMapWrite {
 			return fmt.Errorf("%w: no space for a hole under the mapping", syscall.EIO)
+		}
+		if w := c.late; w != nil && s.im.inodes[w.id].missing(w.off, w.off+int64(len(w.data))) == 0 {
+			c.fault.over = true
 		}
 		return syscall.ENOSPC
 	}

@@ -150,6 +150,28 @@ func TestEachMethodFails(t *testing.T) {
 	}
 }
 
+// TestRefusedOverwrite: a fault tells whether it refused a write for which there was space.
+func TestRefusedOverwrite(t *testing.T) {
+	for _, c := range []struct {
+		off  int64
+		want bool
+	}{{0, true}, {4000, true}, {8192, false}, {8000, false}} {
+		d := simdisk.New(simdisk.Options{})
+		f, err := d.Open("/file", vfs.Create)
+		must(t, err)
+		_, err = f.WriteAt(make([]byte, 8192), 0, vfs.Plain)
+		must(t, err)
+		i := d.Inject(simdisk.Fault{Op: simdisk.OpWrite, Effect: simdisk.NoSpace})
+		if _, err := f.WriteAt(make([]byte, 200), c.off, vfs.Plain); !errors.Is(err, engine.ErrNoSpace) {
+			t.Errorf("write at %d: %v", c.off, err)
+		}
+		if got := i.RefusedOverwrite(); got != c.want {
+			t.Errorf("write at %d of 8192: over what has its space: %v", c.off, got)
+		}
+		must(t, f.Close())
+	}
+}
+
 // read returns the first n bytes of a file.
 func read(t *testing.T, f vfs.File, n int) string {
 	t.Helper()

@@ -52,7 +52,7 @@
 //
 // Each path has all of the store: the same segments, and a checkpoint. A flush is
 // acknowledged when all paths have it that count. A path that fails, or does not answer
-// within Timeout, counts no more; before anything else is acknowledged the others have a
+// for seven eighths of Timeout, counts no more; before anything else is acknowledged the others have a
 // segment of a higher generation, flushed, whose head says which paths count. So at the
 // next opening a path is told current from stale; and where a path is missing that counted
 // last, opening is refused, unless Force says otherwise: it may have gone on alone.

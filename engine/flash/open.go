@@ -300,7 +300,7 @@ func (e *Engine) take(h header, s summary, t *tree, size int64) {
 func (e *Engine) logOptions() wal.Options {
 	o := wal.Options{
 		FS: e.fs, AllowMissing: e.options.Force, Rejoin: len(e.paths) > 1, OnLost: e.lost,
-		SegmentBytes: e.options.SegmentBytes, SinkTimeout: e.options.Timeout, Inline: e.options.Inline, SpareSlots: 2 * slackSegments,
+		SegmentBytes: e.options.SegmentBytes, SinkTimeout: e.options.patience(), Inline: e.options.Inline, SpareSlots: 2 * slackSegments,
 		Retain: func(number uint64) bool {
 			s := e.segments[uint32(number)]
 			return s != nil && s.number == number

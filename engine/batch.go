@@ -165,17 +165,28 @@ func (b *Batch) Ops() iter.Seq[Op] {
 // Anything but what Encoded writes, byte for byte, is ErrCorrupt with the offset
 // of the first bad operation.
 func DecodeBatch(data []byte) (*Batch, error) {
-	b := &Batch{data: data[:len(data):len(data)], borrowed: true}
+	b := new(Batch)
+	if err := b.Decode(data); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Decode is DecodeBatch into a batch that is there, whatever it was; after an error it is
+// empty. A log is replayed with one batch so.
+func (b *Batch) Decode(data []byte) error {
+	*b = Batch{data: data[:len(data):len(data)], borrowed: true}
 	for at := 0; at < len(data); {
 		op, n, ok := decodeOp(data[at:])
 		if !ok {
-			return nil, fmt.Errorf("decode batch of %d bytes: %w at offset %d", len(data), ErrCorrupt, at)
+			*b = Batch{}
+			return fmt.Errorf("decode batch of %d bytes: %w at offset %d", len(data), ErrCorrupt, at)
 		}
 		b.families = b.families || op.Family != 0
 		b.note(op.Kind, op.Key, op.Value)
 		at += n
 	}
-	return b, nil
+	return nil
 }
 
 // decodeOp reads one operation from the head of p and returns its length.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -250,6 +251,33 @@ func TestDecodeBatchCorrupt(t *testing.T) {
 				t.Errorf("%s: error %q, want %q", c.what, err, want)
 			}
 		}
+	}
+}
+
+// TestDecodeAgain: a batch that is decoded into has nothing of what it was.
+func TestDecodeAgain(t *testing.T) {
+	var large, small, into engine.Batch
+	large.PutIn(3, nil, make([]byte, 1000))
+	large.Delete([]byte("a long key"))
+	small.Put([]byte("k"), []byte("v"))
+	for _, want := range []*engine.Batch{&large, &small, {}} {
+		if err := into.Decode(want.Encoded()); err != nil {
+			t.Fatal(err)
+		}
+		fresh, err := engine.DecodeBatch(want.Encoded())
+		if err != nil || !reflect.DeepEqual(&into, fresh) {
+			t.Errorf("decoded again: %+v, %v; want %+v", &into, err, fresh)
+		}
+	}
+	if err := into.Decode(large.Encoded()); err != nil {
+		t.Fatal(err)
+	}
+	if err := into.Decode([]byte("no batch")); !errors.Is(err, engine.ErrCorrupt) || into.Count() != 0 || into.Size() != 0 {
+		t.Errorf("%v, and %d operations", err, into.Count())
+	}
+	into.Put([]byte("k"), []byte("v"))
+	if !bytes.Equal(into.Encoded(), small.Encoded()) {
+		t.Errorf("what is put into it then: %x", into.Encoded())
 	}
 }
 

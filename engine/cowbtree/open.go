@@ -216,6 +216,7 @@ func (e *Engine) replay(ctx context.Context) error {
 		return err
 	}
 	last := e.meta.sequence
+	var batch engine.Batch
 	log, err := wal.Open(ctx, e.options.logOptions(logs), last, func(r wal.Record) error {
 		if r.Sequence != last+1 {
 			return fmt.Errorf("log of %s: %w: record %d follows %d", e.dir, engine.ErrCorrupt, r.Sequence, last)
@@ -224,7 +225,7 @@ func (e *Engine) replay(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return e.replayRecord(ctx, r)
+		return e.replayRecord(ctx, r, &batch)
 	})
 	if err != nil {
 		return err
@@ -233,8 +234,8 @@ func (e *Engine) replay(ctx context.Context) error {
 	return nil
 }
 
-// replayRecord does again what a record of the log says.
-func (e *Engine) replayRecord(ctx context.Context, r wal.Record) error {
+// replayRecord does again what a record of the log says. A batch is decoded into b.
+func (e *Engine) replayRecord(ctx context.Context, r wal.Record, b *engine.Batch) error {
 	if e.cache.unwritten.Load() >= e.options.CacheBytes/2 {
 		// The log keeps what this writes; it will be told when it is open.
 		if err := e.checkpoint(ctx); err != nil {
@@ -265,8 +266,7 @@ func (e *Engine) replayRecord(ctx context.Context, r wal.Record) error {
 		}
 		return nil
 	}
-	b, err := engine.DecodeBatch(r.Payload)
-	if err != nil {
+	if err := b.Decode(r.Payload); err != nil {
 		return fmt.Errorf("log of %s, record %d: %w", e.dir, r.Sequence, err)
 	}
 	if raceEnabled {

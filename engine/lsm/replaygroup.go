@@ -26,7 +26,7 @@ type replayGroup struct {
 }
 
 type keptRecord struct {
-	batch    *engine.Batch
+	batch    engine.Batch
 	sequence uint64
 }
 
@@ -35,11 +35,11 @@ type keptRecord struct {
 func (g *replayGroup) take(sequence uint64, payload []byte) error {
 	start := len(g.payloads)
 	g.payloads = append(g.payloads, payload...)
-	b, err := engine.DecodeBatch(g.payloads[start:])
-	if err != nil {
+	k := &g.kept[g.n]
+	if err := k.batch.Decode(g.payloads[start:]); err != nil {
 		return recordError(sequence, err)
 	}
-	g.kept[g.n] = keptRecord{b, sequence}
+	k.sequence = sequence
 	if g.n++; g.n == groupKeys || len(g.payloads) >= groupBytes {
 		return g.flush()
 	}
@@ -50,8 +50,8 @@ func (g *replayGroup) take(sequence uint64, payload []byte) error {
 func (g *replayGroup) flush() error {
 	kept := g.kept[:g.n]
 	ops := g.ops[:0]
-	for _, r := range kept {
-		for op := range r.batch.Ops() {
+	for i := range kept {
+		for op := range kept[i].batch.Ops() {
 			ops = append(ops, op)
 			break
 		}
@@ -60,8 +60,9 @@ func (g *replayGroup) flush() error {
 		g.near(ops)
 	}
 	g.n, g.payloads = 0, g.payloads[:0]
-	for _, r := range kept {
-		if err := g.add(r.batch, r.sequence); err != nil {
+	for i := range kept {
+		r := &kept[i]
+		if err := g.add(&r.batch, r.sequence); err != nil {
 			return recordError(r.sequence, err)
 		}
 	}

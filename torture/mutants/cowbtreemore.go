@@ -70,8 +70,8 @@ var cowbtreeMoreMutants = []Mutant{
 	{
 		Name: "cowbtree/replay-skips-the-first", Class: Replay, File: cowOpen, Modes: []string{"crash"},
 		Breaks: "the first commit behind the checkpoint is passed over",
-		Old:    "		return e.replayRecord(ctx, r)\n",
-		New:    "		if MUTANT && r.Sequence == e.meta.sequence+1 { return nil }; return e.replayRecord(ctx, r)\n",
+		Old:    "		return e.replayRecord(ctx, r, &batch)\n",
+		New:    "		if MUTANT && r.Sequence == e.meta.sequence+1 { return nil }; return e.replayRecord(ctx, r, &batch)\n",
 	},
 	{
 		Name: "cowbtree/bulk-load-forgotten", Class: Replay, File: cowOpen, Modes: []string{Tests},

@@ -109,27 +109,47 @@ func (e *Engine) checkpointDue() bool {
 	return e.logged >= limit
 }
 
+// giveBack gives back what can go, and writes a checkpoint if one is due and none is being
+// written, behind which more can. It comes between the segments that are cleaned: only what
+// was logged before a checkpoint can be given back, and where much is overwritten cleaning
+// never ends.
+func (e *Engine) giveBack(ctx context.Context, checkpoint bool) error {
+	if err := e.free(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	checkpoint = checkpoint && e.failed == nil && e.checkpointDue()
+	e.mu.Unlock()
+	// Whoever loads in bulk keeps checkpoints away, and may wait for writers, who wait for
+	// cleaning.
+	if !checkpoint || !e.checkpointing.TryLock() {
+		return nil
+	}
+	defer e.checkpointing.Unlock()
+	if err := e.checkpointLocked(ctx); err != nil {
+		return err
+	}
+	return e.free()
+}
+
 // maintain does all that is due.
 func (e *Engine) maintain(ctx context.Context) {
 	var err error
 	if e.options.Inline {
 		_ = e.resync(ctx) // as in the background
 	}
-	// A checkpoint that comes due while it cleans is not put off: only what was logged before
-	// one can be given back.
+	var full error
 	for more := true; more && err == nil && ctx.Err() == nil; {
-		e.mu.Lock()
-		checkpoint := e.failed == nil && e.checkpointDue()
-		e.mu.Unlock()
-		if checkpoint {
-			err = e.checkpoint(ctx)
-		}
-		if err == nil {
-			err = e.free()
+		if err = e.giveBack(ctx, full == nil); harmless(err) {
+			// What can be cleaned without more room is, and gives some back.
+			full, err = err, nil
 		}
 		if err == nil {
 			more, err = e.cleanOnce(ctx, false, math.MaxUint64)
 		}
+	}
+	if err == nil {
+		err = full
 	}
 	if ctx.Err() != nil {
 		return

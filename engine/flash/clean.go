@@ -14,8 +14,10 @@ import (
 const (
 	// slackSegments is how many segments may be there beyond what Fill asks for.
 	slackSegments = 4
-	// moveBytes is about how much cleaning writes at a time.
-	moveBytes = 256 << 10
+	// moveBytes is about how much cleaning writes at a time, movedBytes how much the kernel
+	// has of that before it is flushed: the flush of a commit would take longer.
+	moveBytes  = 256 << 10
+	movedBytes = 8 << 20
 )
 
 // excess returns by how many bytes the segments that are not dead take more than Fill
@@ -26,7 +28,11 @@ func (e *Engine) excess() int64 {
 
 // setBehind notes whether cleaning is so far behind that writers must wait. Under mu.
 func (e *Engine) setBehind() {
+	was := e.behind
 	e.behind = e.excess() > e.live/8+2*slackSegments*e.options.SegmentBytes && e.victim(false, math.MaxUint64) != nil
+	if was && !e.behind {
+		e.changed.Broadcast()
+	}
 }
 
 // victim returns the segment that is best cleaned: with the most to gain for what is
@@ -142,8 +148,8 @@ func (m *moving) record(r wal.Record) error {
 	})
 }
 
-// write logs what was gathered. It flushes what would wait in memory. What the kernel has is
-// flushed before the segment goes that it was in, and till then more comes to its pages.
+// write logs what was gathered. It flushes what would wait in memory. What the kernel has must
+// be flushed before the segment goes that it was in, and till then more comes to its pages.
 func (m *moving) write() error {
 	if m.count == 0 {
 		return nil
@@ -155,7 +161,9 @@ func (m *moving) write() error {
 	e.lockCommits()
 	sequence, at, err := m.log()
 	e.mu.Unlock()
-	if err == nil && e.log.Unwritten(at.Segment) {
+	e.unflushed += len(m.payload)
+	if err == nil && (e.unflushed >= movedBytes || e.log.Unwritten(at.Segment)) {
+		e.unflushed = 0
 		err = e.judge(e.log.Flush(sequence))
 	}
 	if err != nil {
@@ -277,8 +285,11 @@ func (e *Engine) Compact(ctx context.Context, _, _ []byte) error {
 		return failed
 	}
 	for more := true; more; {
-		var err error
-		if more, err = e.cleanOnce(ctx, true, number); err != nil {
+		err := e.giveBack(ctx, true)
+		if err == nil {
+			more, err = e.cleanOnce(ctx, true, number)
+		}
+		if err != nil {
 			return fmt.Errorf("compact: %w", e.judge(err))
 		}
 	}

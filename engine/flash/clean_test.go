@@ -3,6 +3,7 @@ package flash
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"testing"
 	"time"
 
@@ -59,21 +60,37 @@ func TestMoveOfWhatHasChanged(t *testing.T) {
 }
 
 // TestBehindWithNothingToClean: writers that wait for cleaning go on where what was to be
-// cleaned has died by itself.
+// cleaned has died by itself; also while a checkpoint is due that a bulk load keeps away,
+// whose caller may be such a writer.
 func TestBehindWithNothingToClean(t *testing.T) {
+	for _, loading := range []bool{false, true} {
+		t.Run(fmt.Sprint("loading=", loading), func(t *testing.T) { behindWithNothingToClean(t, loading) })
+	}
+}
+
+func behindWithNothingToClean(t *testing.T, loading bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // for one that fails
 	defer cancel()
 	e, err := Open(ctx, "/data", Options{FS: simdisk.New(simdisk.Options{Seed: 1}), CacheBytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
+	if loading {
+		e.checkpointing.Lock()
+	}
 	e.mu.Lock()
 	e.behind = true
+	if loading {
+		e.logged = 1 << 40
+	}
 	e.mu.Unlock()
 	var b engine.Batch
 	b.Put([]byte("key"), []byte("value"))
 	if err := e.Apply(ctx, &b, engine.Flushed); err != nil {
 		t.Errorf("nothing is to be cleaned: %v", err)
+	}
+	if loading {
+		e.checkpointing.Unlock()
 	}
 	if err := e.Close(); err != nil {
 		t.Error(err)
@@ -128,6 +145,9 @@ func checkpointsWhileCleaning(t *testing.T, d engine.Durability) {
 	// One that is due waits until the segment is clean.
 	if due := moved / (2 * checkpointBytes); due < 2 || checkpoints < due {
 		t.Errorf("%d checkpoints, and at least %d came due", checkpoints, due)
+	}
+	if freed == 0 {
+		t.Error("no segment was freed")
 	}
 	switch pieces := moved / moveBytes; {
 	case d == engine.Buffered && int(flushes) > pieces/2:

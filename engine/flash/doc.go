@@ -52,10 +52,11 @@
 //
 // Each path has all of the store: the same segments, and a checkpoint. A flush is
 // acknowledged when all paths have it that count. A path that fails, or does not answer
-// for seven eighths of Timeout, counts no more; before anything else is acknowledged the others have a
-// segment of a higher generation, flushed, whose head says which paths count. So at the
-// next opening a path is told current from stale; and where a path is missing that counted
-// last, opening is refused, unless Force says otherwise: it may have gone on alone.
+// for seven eighths of Timeout, counts no more; before anything else is acknowledged the
+// others have a segment of a higher generation, flushed, whose head says which paths count.
+// So at the next opening a path is told current from stale; and where a path is missing
+// that counted last, opening is refused, unless Force says otherwise: it may have gone on
+// alone.
 //
 // With several paths every call to one has that deadline. What has not come back by then
 // goes on in a goroutine of its own, with memory of its own, and the path is not brought level

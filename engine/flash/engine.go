@@ -87,6 +87,8 @@ type Engine struct {
 	// checkpointing is held while a checkpoint is written, cleaning while a segment is
 	// cleaned. They are taken before mu.
 	checkpointing, cleaning sync.Mutex
+	// unflushed is how much cleaning has moved since it flushed by itself. Guarded by cleaning.
+	unflushed int
 
 	background background
 	counters   counters

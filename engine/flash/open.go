@@ -54,7 +54,7 @@ func (e *Engine) mount() {
 		e.fs, e.devices = onDevices(o.FS, o.FS.Stat, o.Paths)
 		return
 	}
-	bounded := func(fsys vfs.FS) *vfs.DeadlineFS { return vfs.NewDeadlineFS(fsys, o.Timeout, o.Paths...) }
+	bounded := func(fsys vfs.FS) *vfs.DeadlineFS { return vfs.NewDeadlineFS(fsys, o.patience(), o.Paths...) }
 	e.fs, e.devices = onDevices(o.FS, bounded(o.FS).Stat, o.Paths)
 	e.deadline = bounded(e.fs)
 	e.fs = e.deadline

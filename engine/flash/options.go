@@ -52,9 +52,10 @@ type Options struct {
 	// use; 0 for 0.7; up to 0.95. The lower it is, the less is written again, and the
 	// more space is taken.
 	Fill float64
-	// Timeout is how long a call may be held up by a path that does not answer, where there
-	// is another one; 0 for 2 s. The path has seven eighths of it for one read or flush, and
-	// as long again for every 4 MiB; the rest is to go on without it.
+	// Timeout is how long a read or a commit may be held up by a path that does not answer,
+	// where there is another one; 0 for 2 s. The path has seven eighths of it for one call,
+	// and as long again for every 4 MiB; the rest is to go on without it. Where a commit
+	// waits for a new segment's file the path has five times that.
 	Timeout time.Duration
 	// ResyncRate bounds what is copied to a path that is brought level, and what a scrub
 	// reads, in bytes a second; 0 for 64 MiB, negative for no bound.

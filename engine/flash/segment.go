@@ -166,7 +166,7 @@ func (e *Engine) free() error {
 		return e.judge(err)
 	}
 	for _, s := range going {
-		s.setClosed(true) // nobody may write to it again
+		s.setClosed() // nobody may write to it again
 		ok, err := e.log.Free(s.number)
 		if err == nil || ok {
 			e.forget(s)
@@ -198,12 +198,12 @@ func (s *segment) gone() bool {
 	return s.closed
 }
 
-// setClosed says whether the segment goes. It waits until nobody writes a piece of it again.
-func (s *segment) setClosed(closed bool) {
+// setClosed says that the segment goes. It waits until nobody writes a piece of it again.
+func (s *segment) setClosed() {
 	s.mendMu.Lock()
 	defer s.mendMu.Unlock()
 	s.filesMu.Lock()
-	s.closed = closed
+	s.closed = true
 	s.filesMu.Unlock()
 }
 

@@ -303,3 +303,37 @@ func TestFlushBesideRejoin(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestSegmentsWithoutRecords: a segment that only told of another generation holds nothing
+// that anybody could free, and is given back when the log is done with it.
+func TestSegmentsWithoutRecords(t *testing.T) {
+	l, _, err := retaining(twoDevices(t, 1), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	fillSinks(t, l, 0, 1)
+	for range 3 { // each way a generation begins, and a segment with it
+		l.Lose(1, errors.New("it is gone"))
+		if err := l.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Rejoin(t.Context(), 1, wal.RejoinOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fillSinks(t, l, 1, 2)
+	if n := len(l.Segments()); n < 5 {
+		t.Fatalf("%d segments; the test has checked nothing", n)
+	}
+	if err := l.Release(l.LastSequence()); err != nil {
+		t.Fatal(err)
+	}
+	var kept []uint64
+	for _, s := range l.Segments() {
+		kept = append(kept, s.Number)
+	}
+	if len(kept) != 2 { // the first one, with a record, and the last
+		t.Errorf("the segments %d are kept", kept)
+	}
+}

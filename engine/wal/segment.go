@@ -375,12 +375,13 @@ func (l *Log) Release(sequence uint64) error {
 	for n+1 < len(l.segments) && l.segments[n+1].first <= sequence+1 && !l.segments[n].busy {
 		n++
 	}
-	for _, s := range l.segments[:n] {
+	for i, s := range l.segments[:n] {
 		dirty := l.undirty(s)
 		l.unqueue(s)
 		l.closeSegment(s)
 		s.slot.dirty = dirty
-		if l.options.Retain != nil {
+		// One that was begun for another generation alone has no records.
+		if l.options.Retain != nil && s.first != l.segments[i+1].first {
 			s.files = nil
 			l.retained[s.number] = s
 			continue

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"syscall"
 	"testing"
 )
 
@@ -26,7 +25,15 @@ func Address(t testing.TB) string {
 			continue
 		}
 		address := fmt.Sprintf("127.0.0.1:%d", port)
-		free, err := isFree(address)
+		free := false
+		err := withoutStarts(func() error {
+			l, err := net.Listen("tcp", address)
+			if err != nil {
+				return nil // somebody listens
+			}
+			free = true
+			return l.Close()
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,16 +43,4 @@ func Address(t testing.TB) string {
 	}
 	t.Fatalf("no free port from %d to %d in 1000 tries", firstPort, lastPort)
 	return ""
-}
-
-// isFree tells whether nobody listens at an address. No process is started meanwhile: it
-// would have a copy of the socket that tries it, and so listen there.
-func isFree(address string) (bool, error) {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return false, nil // somebody listens
-	}
-	return true, l.Close()
 }

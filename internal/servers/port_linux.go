@@ -23,3 +23,11 @@ func reservePort(port int) (bool, error) {
 	}
 	return false, errors.Join(fmt.Errorf("reserve port %d: %w", port, err), syscall.Close(fd))
 }
+
+// withoutStarts calls do while this process starts no other, which would have a copy of what
+// do opens until it runs its program.
+func withoutStarts(do func() error) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return do()
+}

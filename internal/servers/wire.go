@@ -40,7 +40,7 @@ func NewWire(t testing.TB, server string) *Wire {
 func (w *Wire) start() {
 	w.t.Helper()
 	control := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), time.Minute)
 	defer cancel()
 	for {
 		w.proxy = toxiproxy.NewProxy(control, "wire", w.Address, w.server)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -12,7 +13,8 @@ import (
 // too.
 func TestMendBesideStarts(t *testing.T) {
 	w := NewWire(t, Address(t))
-	stop, started := make(chan struct{}), 0
+	stop := make(chan struct{})
+	var started atomic.Int64
 	var starts sync.WaitGroup
 	starts.Go(func() {
 		for {
@@ -25,9 +27,11 @@ func TestMendBesideStarts(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			started++
+			started.Add(1)
 		}
 	})
+	defer starts.Wait()
+	defer close(stop)
 	for range 500 {
 		w.Mend()
 		conn, err := net.Dial("tcp", w.Address)
@@ -39,9 +43,7 @@ func TestMendBesideStarts(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	close(stop)
-	starts.Wait()
-	if started == 0 {
+	if started.Load() == 0 {
 		t.Error("no process was started; the test has checked nothing")
 	}
 }

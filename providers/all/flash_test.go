@@ -233,7 +233,7 @@ var flashEffects = map[string]func(t *testing.T){
 				hang := d.Inject(simdisk.Fault{Path: "/two/data/*", Effect: simdisk.Hang, Sticky: true})
 				begin := time.Now()
 				put(t, p, "key", nil)
-				if took := time.Since(begin); took < timeout*3/4 || took > timeout {
+				if took := time.Since(begin); took < timeout*3/4 || took >= timeout {
 					t.Errorf("a put over a path that hangs took %s, with a timeout of %s", took, timeout)
 				}
 				if degraded := p.Metrics().Report.Degraded; !strings.Contains(degraded, "/two/data is out") {

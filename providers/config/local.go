@@ -228,8 +228,8 @@ type Flash struct {
 	// PageCache goes through the page cache on a file system without direct I/O, which
 	// is refused otherwise.
 	PageCache bool `name:"page_cache" default:"false"`
-	// PathTimeout is how long a call may be held up by one of several paths that does not
-	// answer; the path has seven eighths of it for a read or flush.
+	// PathTimeout is how long a read or a commit may be held up by one of several paths
+	// that does not answer; the path has seven eighths of it.
 	PathTimeout time.Duration `name:"path_timeout" default:"2s" min:"10ms" max:"1h"`
 	// RebuildRate bounds what is copied in a second to a path that is brought level; 0
 	// is no bound.

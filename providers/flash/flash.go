@@ -53,8 +53,8 @@ type Config struct {
 	// PageCache goes through the page cache where a file system has no direct I/O, which
 	// is ErrUnsupported otherwise.
 	PageCache bool
-	// PathTimeout is how long a call may be held up by a path that does not answer, where
-	// there is another one; 0 is 2 s. The path has seven eighths of it for a read or flush.
+	// PathTimeout is how long a read or a commit may be held up by a path that does not
+	// answer, where there is another one; 0 is 2 s. The path has seven eighths of it.
 	PathTimeout time.Duration
 	// RebuildRate bounds what is copied to a path that is brought level, in bytes a
 	// second; 0 is 64 MiB, negative no bound.

@@ -51,14 +51,14 @@ var flashMutants = []Mutant{
 	{
 		Name: "flash/checkpoint-put-off", Class: Ordering, File: flashBackground, Modes: []string{Tests},
 		Breaks: "while there is something to clean no checkpoint is written: the log and its replay grow",
-		Old:    "		checkpoint := e.failed == nil && e.checkpointDue()\n",
-		New:    "		checkpoint := !MUTANT && e.failed == nil && e.checkpointDue()\n",
+		Old:    "	checkpoint = checkpoint && e.failed == nil && e.checkpointDue()\n",
+		New:    "	checkpoint = !MUTANT && checkpoint && e.failed == nil && e.checkpointDue()\n",
 	},
 	{
 		Name: "flash/moves-stay-in-memory", Class: Ordering, File: flashClean, Modes: []string{Tests},
 		Breaks: "what cleaning moves waits in the log's memory, however much it is",
-		Old:    "	if err == nil && e.log.Unwritten(at.Segment) {\n",
-		New:    "	if !MUTANT && err == nil && e.log.Unwritten(at.Segment) {\n",
+		Old:    "	if err == nil && (e.unflushed >= movedBytes || e.log.Unwritten(at.Segment)) {\n",
+		New:    "	if err == nil && (e.unflushed >= movedBytes || !MUTANT && e.log.Unwritten(at.Segment)) {\n",
 	},
 	// Isolation
 	{

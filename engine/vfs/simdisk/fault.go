@@ -89,7 +89,8 @@ const (
 	// method.
 	EIO Effect = iota
 	// NoSpace: likewise with ENOSPC. OpOpen, OpAnyWrite (EIO in a mapping), flushes
-	// and what makes names or reserves space.
+	// and what makes names or reserves space. Where it is sticky, later writes for which
+	// the file has the space are carried out.
 	NoSpace
 	// ShortWrite: the first half of the bytes is written, in whole sectors if the
 	// handle is direct; io.ErrShortWrite, and EIO in a mapping. OpAnyWrite.
@@ -166,15 +167,15 @@ type Fault struct {
 
 // Injection is a Fault at work.
 type Injection struct {
-	s     *state
-	fault Fault
-	seen  int
-	fired int
-	over  bool // it refused a write over what has its space
-	off   bool
-	free  chan struct{} // closed by Release
-	open  bool          // Release was called
-	met   chan struct{} // closed when it fires first
+	s                *state
+	fault            Fault
+	seen             int
+	fired            int
+	refusedOverwrite bool
+	off              bool
+	free             chan struct{} // closed by Release
+	open             bool          // Release was called
+	met              chan struct{} // closed when it fires first
 }
 
 // Inject makes the disk fail from now on as f says. Of several faults that a call
@@ -208,7 +209,7 @@ func (i *Injection) Fired() int {
 func (i *Injection) RefusedOverwrite() bool {
 	i.s.mu.Lock()
 	defer i.s.mu.Unlock()
-	return i.over
+	return i.refusedOverwrite
 }
 
 // Met returns a channel that is closed when the fault changes its first call.
@@ -358,16 +359,26 @@ func (s *state) admit(d *Disk, c *call) error {
 		c.fault.fire(c.op, c.path)
 		return syscall.EIO
 	case NoSpace:
+		if c.late != nil && s.hasSpace(c.late) {
+			if c.fault.fired > 0 {
+				c.fault = nil // a disk that stays full takes what needs no space
+				return nil
+			}
+			c.fault.refusedOverwrite = true
+		}
 		c.fault.fire(c.op, c.path)
 		if c.op == OpMapWrite {
 			return fmt.Errorf("%w: no space for a hole under the mapping", syscall.EIO)
 		}
-		if w := c.late; w != nil && s.im.inodes[w.id].missing(w.off, w.off+int64(len(w.data))) == 0 {
-			c.fault.over = true
-		}
 		return syscall.ENOSPC
 	}
 	return nil
+}
+
+// hasSpace reports whether a file has all the space that a write needs.
+func (s *state) hasSpace(w *lateWrite) bool {
+	n := s.im.inodes[w.id]
+	return n.kind == vfs.BlockDevice || w.off >= 0 && n.missing(w.off, w.off+int64(len(w.data))) == 0
 }
 
 // effect returns the effect that the method is to produce; false if there is

@@ -121,14 +121,11 @@ func (l *Log) store() {
 		}
 		if err == nil {
 			data, at, to := l.staged, l.stagedAt, *f
-			err = l.timed(i, 1, func() (err error) {
-				if byWrite {
-					_, err = vfs.Unbounded(to.cached).WriteAt(data, at, vfs.Plain)
-				} else {
-					err = to.mapped.Write(data, int(at))
-				}
-				return err
-			})
+			if l.unwatched() { // the function below would be an allocation
+				err = to.store(data, at, byWrite)
+			} else {
+				err = l.timed(i, 1, func() error { return to.store(data, at, byWrite) })
+			}
 		}
 		if err != nil {
 			hung := errors.Is(err, errHung)
@@ -148,6 +145,15 @@ func (l *Log) store() {
 	if n := len(l.dirty); n == 0 || l.dirty[n-1] != l.seg {
 		l.dirty = append(l.dirty, l.seg)
 	}
+}
+
+// store puts bytes into the page cache, by a write or into the mapping.
+func (f segmentFile) store(data []byte, at int64, byWrite bool) error {
+	if byWrite {
+		_, err := vfs.Unbounded(f.cached).WriteAt(data, at, vfs.Plain)
+		return err
+	}
+	return f.mapped.Write(data, int(at))
 }
 
 func prefillBytes(segment int64) int64 {

@@ -155,10 +155,14 @@ func (l *Log) Lose(i int, cause error) {
 // long as a slow device takes for it.
 func timesFor(bytes int64) int { return 1 + int(bytes>>22) }
 
+// unwatched reports whether calls of a sink have no time limit: there is no other one to go
+// on with.
+func (l *Log) unwatched() bool { return l.options.Inline || len(l.sinks) == 1 }
+
 // timed makes a call of a sink, which takes so many times Options.SinkTimeout at most where
 // there is another sink; errHung if it takes longer.
 func (l *Log) timed(i, times int, call func() error) error {
-	if l.options.Inline || len(l.sinks) == 1 {
+	if l.unwatched() {
 		return call()
 	}
 	k := l.sinks[i]

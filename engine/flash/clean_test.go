@@ -108,11 +108,11 @@ func TestCheckpointsWhileCleaning(t *testing.T) {
 }
 
 func checkpointsWhileCleaning(t *testing.T, d engine.Durability) {
-	const n, checkpointBytes = 80_000, 4 << 20
+	const n, checkpointBytes = 50_000, 2 << 20
 	ctx := context.Background()
 	e, err := Open(ctx, "/data", Options{
 		FS: simdisk.New(simdisk.Options{Seed: 1}), Inline: true, CacheBytes: -1, Compression: NoCompression,
-		SegmentBytes: 4 << 20, CheckpointBytes: checkpointBytes, Fill: 0.95,
+		SegmentBytes: 2 << 20, CheckpointBytes: checkpointBytes, Fill: 0.95,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -134,23 +134,10 @@ func (e *Engine) giveBack(ctx context.Context, checkpoint bool) error {
 
 // maintain does all that is due.
 func (e *Engine) maintain(ctx context.Context) {
-	var err error
 	if e.options.Inline {
 		_ = e.resync(ctx) // as in the background
 	}
-	var full error
-	for more := true; more && err == nil && ctx.Err() == nil; {
-		if err = e.giveBack(ctx, full == nil); harmless(err) {
-			// What can be cleaned without more room is, and gives some back.
-			full, err = err, nil
-		}
-		if err == nil {
-			more, err = e.cleanOnce(ctx, false, math.MaxUint64)
-		}
-	}
-	if err == nil {
-		err = full
-	}
+	err := e.cleanEach(ctx, false, math.MaxUint64)
 	if ctx.Err() != nil {
 		return
 	}

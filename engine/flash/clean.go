@@ -59,6 +59,29 @@ func (e *Engine) victim(all bool, number uint64) *segment {
 	return best
 }
 
+// cleanEach gives back what can go and cleans a segment, by turns, until nothing is left to
+// clean. See cleanOnce.
+func (e *Engine) cleanEach(ctx context.Context, all bool, number uint64) error {
+	var full error
+	for more := true; more; {
+		err := e.giveBack(ctx, full == nil)
+		if harmless(err) {
+			// What can be cleaned without more room is, and gives some back.
+			full, err = err, nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			more, err = e.cleanOnce(ctx, all, number)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return full
+}
+
 // cleanOnce cleans one segment, if that is due, or all that have room to gain, one after
 // the other. It reports whether it did.
 func (e *Engine) cleanOnce(ctx context.Context, all bool, number uint64) (bool, error) {
@@ -284,17 +307,11 @@ func (e *Engine) Compact(ctx context.Context, _, _ []byte) error {
 	if failed != nil {
 		return failed
 	}
-	for more := true; more; {
-		err := e.giveBack(ctx, true)
-		if err == nil {
-			more, err = e.cleanOnce(ctx, true, number)
-		}
-		if err != nil {
-			return fmt.Errorf("compact: %w", e.judge(err))
-		}
+	err := e.cleanEach(ctx, true, number)
+	if err == nil {
+		// What a replay needs no more can be given back.
+		err = e.checkpoint(ctx)
 	}
-	// What a replay needs no more can be given back.
-	err := e.checkpoint(ctx)
 	if err == nil {
 		err = e.free()
 	}

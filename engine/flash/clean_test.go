@@ -159,3 +159,53 @@ func checkpointsWhileCleaning(t *testing.T, d engine.Durability) {
 		t.Fatal(err)
 	}
 }
+
+// TestCleaningWithoutCheckpoints: where the disk is too full for a checkpoint, what is in the
+// way of room is cleaned all the same, and the next checkpoint comes when there is some.
+func TestCleaningWithoutCheckpoints(t *testing.T) {
+	ctx := context.Background()
+	d := simdisk.New(simdisk.Options{Seed: 1})
+	e, err := Open(ctx, "/data", Options{
+		FS: d, Inline: true, CacheBytes: -1, Compression: NoCompression, SegmentBytes: 1 << 20, CheckpointBytes: 1 << 20, Fill: 0.95,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 20_000
+	var b engine.Batch
+	apply := func() {
+		t.Helper()
+		if err := e.Apply(ctx, &b, engine.Flushed); err != nil {
+			t.Fatal(err)
+		}
+		b.Reset()
+	}
+	for i := range n {
+		b.Put(binary.BigEndian.AppendUint32(nil, uint32(i)), make([]byte, 1000))
+		if b.Count() == 1000 {
+			apply()
+		}
+	}
+	counted := func(name string) int { return int(e.Metrics().Other[name]) }
+	full := d.Inject(simdisk.Fault{Op: simdisk.OpOpen, Path: indexTemp, Effect: simdisk.NoSpace, Sticky: true})
+	checkpoints, cleaned := counted("checkpoints"), counted("cleaned_segments")
+	for i := 0; i < n; i += 2 {
+		b.Delete(binary.BigEndian.AppendUint32(nil, uint32(i)))
+	}
+	apply()
+	if full.Fired() != 1 || counted("checkpoints") != checkpoints {
+		t.Fatalf("%d checkpoints were tried in one round, and %d written; want one, and none", full.Fired(), counted("checkpoints")-checkpoints)
+	}
+	if got := counted("cleaned_segments") - cleaned; got < 3 {
+		t.Errorf("%d segments were cleaned while no checkpoint could be written", got)
+	}
+	full.Remove()
+	b.Put([]byte("key"), []byte("value"))
+	apply()
+	if counted("checkpoints") == checkpoints {
+		t.Error("no checkpoint was written when there was room again")
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

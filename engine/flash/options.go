@@ -134,3 +134,6 @@ func (o Options) complete(dir string) (Options, error) {
 	}
 	return o, nil
 }
+
+// patience is how long a path may take for a read or flush that is not large.
+func (o Options) patience() time.Duration { return o.Timeout - o.Timeout/8 }

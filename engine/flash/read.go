@@ -202,9 +202,6 @@ func (e *Engine) readInTime(p *path, s *segment, off int64, n int, b *buffer) ([
 	}
 }
 
-// patience is how long a path may take for a read or flush that is not large.
-func (o Options) patience() time.Duration { return o.Timeout - o.Timeout/8 }
-
 // readTimeout is how long a read of so many bytes may take: what a slow device does in that
 // time.
 func (e *Engine) readTimeout(bytes int) time.Duration {

@@ -103,8 +103,8 @@ func seed(source string, of []Mutant) (string, error) {
 
 // Build builds the program with every mutant, and all sites that can be switched
 // off, from the module's source at root, and beside it, for the mode Tests, the
-// tests of the log, of the engines, and of files on devices. Everything it needs lies in dir, an empty
-// directory; it returns the program's path.
+// tests of the log, of the engines, and of files on devices. Everything it needs
+// lies in dir, an empty directory; it returns the program's path.
 func Build(ctx context.Context, root, dir string, all []Mutant) (string, error) {
 	files, err := mutated(root, append(slices.Clone(all), siteMutants...))
 	if err != nil {

@@ -25,7 +25,9 @@
 //     over bytes that have their space, as only a file system does that copies on write:
 //     the store may be ErrReadOnly then.
 //   - After a flush failed in an Apply or a Sync that returned its error, each
-//     write is ErrReadOnly until the store is opened again.
+//     write is ErrReadOnly until the store is opened again; unless there was no room,
+//     the error is ErrNoSpace, and no file has a name any more of which a flush failed:
+//     a table that is made anew.
 //   - Reads go on: each gives what is right, or the error of the disk, and never
 //     ErrNotFound for a key that is there.
 //   - After the operation in which the fault fired first, and at the end, the

@@ -170,7 +170,7 @@ func (a *attempt) steps(ctx context.Context) error {
 			}
 		}
 		now := a.fault.Fired()
-		if err != nil && now > before && a.flush() && (o.Kind == workload.Write || o.Kind == workload.Sync) {
+		if err != nil && now > before && a.flush() && (o.Kind == workload.Write || o.Kind == workload.Sync) && !a.thrownAway(err) {
 			a.poisoned = true
 		}
 		if err := a.readable(); err != nil {
@@ -187,6 +187,12 @@ func (a *attempt) steps(ctx context.Context) error {
 		}
 	}
 	return a.finish(ctx)
+}
+
+// thrownAway reports whether an operation was refused for want of room after the engine had
+// removed each file that could not be flushed: what it makes anew relies on none of them.
+func (a *attempt) thrownAway(err error) bool {
+	return a.effect == simdisk.NoSpace && errors.Is(err, engine.ErrNoSpace) && !errors.Is(err, engine.ErrReadOnly) && a.fault.FilesAreGone()
 }
 
 // judge returns the violation in an error of an operation, nil if the fault

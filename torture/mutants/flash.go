@@ -55,6 +55,12 @@ var flashMutants = []Mutant{
 		New:    "	checkpoint = !MUTANT && checkpoint && e.failed == nil && e.checkpointDue()\n",
 	},
 	{
+		Name: "flash/full-disk-not-cleaned", Class: Errors, File: flashClean, Modes: []string{Tests},
+		Breaks: "where there is no room for a checkpoint nothing is cleaned, so that none is made",
+		Old:    "		if harmless(err) {\n",
+		New:    "		if !MUTANT && harmless(err) {\n",
+	},
+	{
 		Name: "flash/moves-stay-in-memory", Class: Ordering, File: flashClean, Modes: []string{Tests},
 		Breaks: "what cleaning moves waits in the log's memory, however much it is",
 		Old:    "	if err == nil && (e.unflushed >= movedBytes || e.log.Unwritten(at.Segment)) {\n",

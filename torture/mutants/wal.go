@@ -14,6 +14,13 @@ const (
 
 // walMutants are the defects of the log.
 var walMutants = []Mutant{
+	// Ordering
+	{
+		Name: "wal/segment-without-records-kept", Class: Ordering, File: walSegment, Modes: []string{Tests},
+		Breaks: "a segment that has no records waits for somebody who frees it",
+		Old:    "		if l.options.Retain != nil && s.first != l.segments[i+1].first {\n",
+		New:    "		if l.options.Retain != nil && (MUTANT || s.first != l.segments[i+1].first) {\n",
+	},
 	// Durability
 	{
 		Name: "wal/filled-over-records", Class: Durability, File: walGroup, Modes: []string{Tests},

@@ -172,6 +172,7 @@ type Injection struct {
 	seen             int
 	fired            int
 	refusedOverwrite bool
+	files            []inodeID // of the calls that it has changed; 0 for one that had no such name
 	off              bool
 	free             chan struct{} // closed by Release
 	open             bool          // Release was called
@@ -210,6 +211,19 @@ func (i *Injection) RefusedOverwrite() bool {
 	i.s.mu.Lock()
 	defer i.s.mu.Unlock()
 	return i.refusedOverwrite
+}
+
+// FilesAreGone reports whether each file of the calls that the fault has changed has no name
+// any more: it cannot matter then what became of it.
+func (i *Injection) FilesAreGone() bool {
+	i.s.mu.Lock()
+	defer i.s.mu.Unlock()
+	for _, id := range i.files {
+		if id == 0 || i.s.links[id] > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Met returns a channel that is closed when the fault changes its first call.
@@ -276,6 +290,11 @@ func (i *Injection) fire(op Op, path string) {
 	if i.fired++; i.fired == 1 {
 		close(i.met)
 	}
+	id, err := i.s.lookup(clean(path))
+	if err != nil {
+		id = 0
+	}
+	i.files = append(i.files, id)
 	i.s.record(event{Event: Event{Kind: EventFault, Path: path, Label: i.fault.Effect.String() + " at " + op.String()}})
 }
 

@@ -168,7 +168,47 @@ func TestRefusedOverwrite(t *testing.T) {
 		if got := i.RefusedOverwrite(); got != c.want {
 			t.Errorf("write at %d of 8192: over what has its space: %v", c.off, got)
 		}
+		i.Remove()
+		// A disk that stays full takes what needs no space, once it has refused something.
+		i = d.Inject(simdisk.Fault{Op: simdisk.OpWrite, Effect: simdisk.NoSpace, Sticky: true})
+		for range 2 {
+			if _, err := f.WriteAt(make([]byte, 200), 8192, vfs.Plain); !errors.Is(err, engine.ErrNoSpace) {
+				t.Errorf("a write that needs space: %v", err)
+			}
+		}
+		if _, err := f.WriteAt([]byte("new"), 0, vfs.Plain); err != nil || read(t, f, 3) != "new" || i.Fired() != 2 || i.RefusedOverwrite() {
+			t.Errorf("a write that needs none: %v; %d were refused", err, i.Fired())
+		}
 		must(t, f.Close())
+	}
+}
+
+// TestFilesAreGone: a fault tells whether any file that it hit can still be found, by
+// whatever name.
+func TestFilesAreGone(t *testing.T) {
+	d := simdisk.New(simdisk.Options{})
+	i := d.Inject(simdisk.Fault{Op: simdisk.OpSync, Effect: simdisk.NoSpace, Sticky: true})
+	for _, name := range []string{"/one", "/two"} {
+		f, err := d.Open(name, vfs.Create)
+		must(t, err)
+		if err := f.Sync(); !errors.Is(err, engine.ErrNoSpace) {
+			t.Fatalf("sync of %s: %v", name, err)
+		}
+		must(t, f.Close())
+	}
+	for _, step := range []struct {
+		do   func() error
+		gone bool
+	}{
+		{func() error { return nil }, false},
+		{func() error { return d.Remove("/one") }, false},
+		{func() error { return d.Rename("/two", "/three") }, false},
+		{func() error { return d.Remove("/three") }, true},
+	} {
+		must(t, step.do())
+		if got := i.FilesAreGone(); got != step.gone {
+			t.Errorf("gone: %v, want %v", got, step.gone)
+		}
 	}
 }
 
